@@ -1,0 +1,1 @@
+"""Storage drivers. A driver imports :mod:`breezeblock.drivers.interface` and :mod:`breezeblock.errors`, nothing else of ours."""

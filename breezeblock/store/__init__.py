@@ -1,0 +1,1 @@
+"""The database: the only shared state. Transactions, compare-and-swap, tables and migrations."""
