@@ -27,7 +27,7 @@ def reach(name: str) -> None:
 @contextmanager
 def hooked(hook: Hook) -> Iterator[None]:
     """Install ``hook`` for the duration of a test."""
-    global _hook
+    global _hook  # noqa: PLW0603 - a test installs it for one block; production never does
     before, _hook = _hook, hook
     try:
         yield

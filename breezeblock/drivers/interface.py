@@ -147,7 +147,10 @@ class LiveImages(Protocol):
         """Whether a daemon of this host has the volume open."""
 
     def switch_to_overlay(self, volume_id: str, overlay_path: str) -> None:
-        """Make ``overlay_path``, an existing qcow2 file whose backing file is the open image, the active layer, atomically and crash-consistently. Repeating it is harmless."""
+        """Make ``overlay_path`` the active layer, atomically and crash-consistently. Repeating it is harmless.
+
+        ``overlay_path`` is an existing qcow2 file whose backing file is the open image.
+        """
 
     def resize(self, volume_id: str, size_bytes: int) -> None:
         """Grow the open image and what the clients see; never shrinks."""

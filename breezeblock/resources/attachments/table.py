@@ -18,7 +18,9 @@ attachments = sa.Table(
     sa.Column("attach_status", Status, nullable=False),
     sa.Column("connector", Json),
     sa.Column("connection_info", sa.Text(), comment="Encrypted: it may hold secrets (R11)."),
-    sa.Column("legacy", sa.Boolean(), nullable=False, default=False, server_default=sa.false(), comment="Made by the actions of before 3.27."),
+    sa.Column(
+        "legacy", sa.Boolean(), nullable=False, default=False, server_default=sa.false(), comment="Made by the actions of before 3.27."
+    ),
     sa.Column("attached_at", Moment),
     sa.Column("detached_at", Moment),
     sa.Column("created_at", Moment, nullable=False),

@@ -9,7 +9,9 @@ services = sa.Table(
     metadata,
     sa.Column("id", Serial, primary_key=True, autoincrement=True),
     sa.Column("uuid", Id, nullable=False),
-    sa.Column("binary", sa.String(40), nullable=False, comment="cinder-scheduler, cinder-volume, cinder-backup: the names that clients know."),
+    sa.Column(
+        "binary", sa.String(40), nullable=False, comment="cinder-scheduler, cinder-volume, cinder-backup: the names that clients know."
+    ),
     sa.Column("host", Name, nullable=False, comment="host, or host@backend."),
     sa.Column("queue", Name, nullable=False),
     sa.Column("availability_zone", Name, nullable=False),

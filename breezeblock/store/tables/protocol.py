@@ -56,7 +56,9 @@ jobs = sa.Table(
     sa.Column("project_id", Name, nullable=False),
     sa.Column("user_id", Name, nullable=False),
     sa.Column("request_id", sa.String(60)),
-    sa.Column("suspect", sa.Boolean(), nullable=False, default=False, server_default=sa.false(), comment="Its last holder died uncleanly (R5)."),
+    sa.Column(
+        "suspect", sa.Boolean(), nullable=False, default=False, server_default=sa.false(), comment="Its last holder died uncleanly (R5)."
+    ),
     sa.Column("attempts", sa.Integer(), nullable=False, default=0, server_default="0", comment="Deaths of processes that ran it alone."),
     sa.Column("checkpoint", Json),
     sa.Column("result", Json, comment="Of a synchronous job; never holds a secret (R11)."),
@@ -130,7 +132,14 @@ pools = sa.Table(
     sa.Column("total_gib", sa.Double(), nullable=False),
     sa.Column("free_gib", sa.Double(), nullable=False),
     sa.Column("allocated_gib", sa.Double(), nullable=False),
-    sa.Column("provisioned_gib", sa.BigInteger(), nullable=False, default=0, server_default="0", comment="Sum of the sizes of its volumes, kept in their transactions."),
+    sa.Column(
+        "provisioned_gib",
+        sa.BigInteger(),
+        nullable=False,
+        default=0,
+        server_default="0",
+        comment="Sum of the sizes of its volumes, kept in their transactions.",
+    ),
     sa.Column("thin", sa.Boolean(), nullable=False),
     sa.Column("reserved_percentage", sa.Integer(), nullable=False),
     sa.Column("max_over_subscription_ratio", sa.Double(), nullable=False),
