@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+def nothing() -> Mapping[str, Any]:
+    """The empty mapping that absent parts share."""
+    return NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks: what authentication found out, and nothing that the request itself claims."""
@@ -60,15 +65,15 @@ class Request:
     """Scheme, host and prefix as the client sees them: ``http://host/v3/PROJECT``, or ``http://host/v3`` when the path named no project."""
     path: str = ""
     """The path below ``url``, as in ``/volumes/detail``; what a list's links are built on."""
-    query: Mapping[str, str] = NOTHING
+    query: Mapping[str, str] = field(default_factory=nothing)
     """The query string; of a repeated name the last value."""
-    params: Mapping[str, Any] = NOTHING
+    params: Mapping[str, Any] = field(default_factory=nothing)
     """The query's declared fields, validated and converted (the verb's QUERY)."""
     body: Any = None
     """The inner object under the body's key, validated and converted (the verb's BODY): declared fields that were sent, and no others."""
-    beside: Mapping[str, Any] = NOTHING
+    beside: Mapping[str, Any] = field(default_factory=nothing)
     """Declared fields that were sent beside the body's key, such as scheduler hints."""
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=nothing)
     """Request headers, names in lower case."""
     _ids: dict[str, str] = field(default_factory=dict)
 
@@ -98,7 +103,7 @@ class Answer:
 
     status: int
     body: Any = None
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +112,9 @@ class JobResult:
 
     state: str
     """done, failed or cancelled."""
-    result: Mapping[str, Any] = NOTHING
+    result: Mapping[str, Any] = field(default_factory=nothing)
     """What the verb's ``run`` published; never a secret (R11)."""
-    error: Mapping[str, Any] = NOTHING
+    error: Mapping[str, Any] = field(default_factory=nothing)
     """``code`` and ``message`` of a failure."""
 
     @property
