@@ -1,0 +1,85 @@
+"""MariaDB through PyMySQL: READ COMMITTED, strict, rows matched, and nothing acknowledged that is not on disk (R7, R8)."""
+
+from typing import Any
+
+import pymysql
+import sqlalchemy as sa
+from pymysql.constants import CLIENT, ER
+
+from breezeblock import errors
+from breezeblock.store.dialect import Limits, Trouble
+
+NAME = "mysql"
+COLLATION = "utf8mb4_nopad_bin"
+"""Text is equal when its bytes are, as on the other databases: 'A' is not 'a', and 'a ' is not 'a'."""
+_MODES = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,SIMULTANEOUS_ASSIGNMENT"
+_CONTENDED = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
+_LOST = {2002, 2003, 2006, 2013, 2014, 2055, 1040, 1047, 1053, 1077, 1152, 1159, 1160, 1161, 1184, 1317, 1927, 4031}
+
+
+def normal_url(url: sa.URL) -> sa.URL:
+    """The URL with PyMySQL as its driver."""
+    return url.set(drivername="mysql+pymysql")
+
+
+def engine_options(url: sa.URL, name: str, limits: Limits) -> dict[str, Any]:
+    """Autocommit in the driver, so that a read costs one round trip; UPDATE counts the rows it matched."""
+    connect = {
+        "charset": "utf8mb4",
+        "collation": COLLATION,
+        "client_flag": CLIENT.FOUND_ROWS,
+        "autocommit": True,
+        "connect_timeout": max(1, round(limits.connect)),
+        "read_timeout": limits.statement + limits.connect,
+        "write_timeout": limits.statement + limits.connect,
+        "program_name": name,
+    }
+    return {"connect_args": connect, "isolation_level": "AUTOCOMMIT"}
+
+
+def prepare(raw: "pymysql.connections.Connection[Any]", name: str, limits: Limits) -> None:
+    """Two round trips: the session's modes and bounds, and the check that a commit is on disk when it is acknowledged."""
+    with raw.cursor() as cursor:
+        cursor.execute(
+            "SET SESSION tx_isolation='READ-COMMITTED', sql_mode=%s, innodb_lock_wait_timeout=%s, lock_wait_timeout=%s,"
+            " max_statement_time=%s, idle_transaction_timeout=%s",
+            (_MODES, max(1, round(limits.lock)), max(1, round(limits.lock)), limits.statement, max(1, round(limits.idle_in_transaction))),
+        )
+        cursor.execute("SELECT @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin")
+        row = cursor.fetchone()
+    flush, sync, _binlog = row if row is not None else (None, None, None)
+    wrong = [f"{name}={value}" for name, value in (("innodb_flush_log_at_trx_commit", flush), ("sync_binlog", sync)) if value != 1]
+    if wrong:
+        raise errors.BadConfiguration(
+            reason=f"MariaDB runs with {' and '.join(wrong)}, so that a commit it acknowledged may be lost."
+            " Set innodb_flush_log_at_trx_commit=1 and sync_binlog=1 in the server's configuration"
+        )
+
+
+def begin(raw: "pymysql.connections.Connection[Any]") -> None:
+    """Begin."""
+    raw.begin()
+
+
+def commit(raw: "pymysql.connections.Connection[Any]") -> None:
+    """Commit."""
+    raw.commit()
+
+
+def rollback(raw: "pymysql.connections.Connection[Any]") -> None:
+    """Roll back all of it; a lock wait timeout has undone its own statement only."""
+    raw.rollback()
+
+
+def classify(error: BaseException) -> Trouble:
+    """Read the server's error number; PyMySQL's own errors of a broken connection carry one too, or 0."""
+    if not isinstance(error, pymysql.MySQLError):
+        return Trouble.OTHER
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else None
+    if number in _CONTENDED:
+        return Trouble.CONTENDED
+    if number in (ER.DUP_ENTRY, 1586):
+        return Trouble.DUPLICATE
+    if number in _LOST or isinstance(error, pymysql.InterfaceError):
+        return Trouble.LOST
+    return Trouble.OTHER
