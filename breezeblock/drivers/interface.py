@@ -12,8 +12,11 @@ users and is collected.
 
 import dataclasses
 import enum
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+from breezeblock import errors
 
 Handle = Mapping[str, Any]
 """What the database remembers of an object: JSON, under 4 kB, without secrets."""
@@ -75,6 +78,11 @@ class Call:
         """The token for ``resource_id``; KeyError when the job holds no lane of it."""
         return self.tokens[resource_id]
 
+    @property
+    def epoch(self) -> int:
+        """The job's epoch, which all of its tokens share; part of the name of every PRIVATE object."""
+        return max(token.epoch for token in self.tokens.values())
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VolumeSpec:
@@ -134,6 +142,29 @@ class StoredObject:
     job_id: str
     epoch: int
     size_bytes: int
+
+
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_UUID_ONLY = re.compile(_UUID)
+_OBJECT_NAME = re.compile(rf"({_UUID})\.({_UUID})\.e(\d{{1,19}})")
+
+
+def checked_id(value: str) -> str:
+    """``value`` if it is a UUID in lower case, so that it can be part of a name; else DriverError. Nothing a user typed becomes a path."""
+    if not _UUID_ONLY.fullmatch(value):
+        raise errors.DriverError(reason=f"{value!r} is not an id")
+    return value
+
+
+def object_name(resource_id: str, call: Call) -> str:
+    """The name of the PRIVATE object that ``call`` makes for ``resource_id``: resource, job and epoch (protocol rule R1)."""
+    return f"{checked_id(resource_id)}.{checked_id(call.job_id)}.e{call.epoch}"
+
+
+def parse_object_name(name: str) -> tuple[str, str, int] | None:
+    """Resource, job and epoch of a name that :func:`object_name` made; None for any other name."""
+    found = _OBJECT_NAME.fullmatch(name)
+    return (found[1], found[2], int(found[3])) if found else None
 
 
 @runtime_checkable
@@ -217,3 +248,22 @@ class VolumeDriver(Protocol):
 
     def remove(self, names: Collection[str]) -> None:
         """Delete leftovers by name, as :meth:`objects` gave them; what is gone already is no error. COMMUTES."""
+
+
+MUTATIONS: Sequence[str] = (
+    "create",
+    "create_from_snapshot",
+    "clone",
+    "delete",
+    "extend",
+    "snapshot",
+    "delete_snapshot",
+    "revert",
+    "remove",
+)
+"""The methods that change a backend; each declares an effect class."""
+
+
+def unsafe_methods(driver: object) -> Sequence[str]:
+    """The mutations of ``driver`` that a late caller could do harm with; a clustered backend refuses them (protocol rule R1)."""
+    return [method for method in MUTATIONS if effect_of(driver, method) is Effect.UNSAFE]

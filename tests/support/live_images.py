@@ -1,0 +1,25 @@
+"""Stand-ins for the daemons, where a driver is tested without exports."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class NothingLive:
+    """No volume is open anywhere, and asking for a live change is a mistake of the driver."""
+
+    @contextmanager
+    def offline(self, volume_id: str) -> Iterator[None]:
+        """Always free."""
+        yield
+
+    def running(self, volume_id: str) -> bool:
+        """Never."""
+        return False
+
+    def switch_to_overlay(self, volume_id: str, overlay_path: str) -> None:
+        """No daemon runs that could."""
+        raise AssertionError(f"no daemon has {volume_id} open")
+
+    def resize(self, volume_id: str, size_bytes: int) -> None:
+        """No daemon runs that could."""
+        raise AssertionError(f"no daemon has {volume_id} open")
