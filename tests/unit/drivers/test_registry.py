@@ -50,7 +50,7 @@ def test_a_driver_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPat
 
 def test_a_method_without_a_class_is_unsafe() -> None:
     class Careless(FakeDriver):
-        def revert(self, *_: object, **__: object) -> interface.Handle:  # type: ignore[override]
+        def revert(self, *_: object, **__: object) -> interface.Handle:
             return {}
 
     assert interface.unsafe_methods(FakeDriver) == []
