@@ -2,23 +2,13 @@
 
 import datetime
 import uuid
-from pathlib import Path
 
-import pytest
 import sqlalchemy as sa
 
 from breezeblock.resources.snapshots.table import snapshots
 from breezeblock.resources.volumes.table import volumes
-from breezeblock.store import schema
 from breezeblock.store.conditional import Case, Not, conditional_update
 from breezeblock.store.engine import Store, Tx
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    url = f"sqlite:///{tmp_path}/test.db"
-    schema.migrate(url)
-    return Store(url, name="test")
 
 
 def insert_volume(tx: Tx, volume_id: str, status: str) -> None:
