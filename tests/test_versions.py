@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from breezeblock.core.versions import HIGH, LOW, V
+from breezeblock.core.versions import HIGH, LOW, RequestVersion, V
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = "breezeblock/core/versions.py"
@@ -16,7 +16,7 @@ def comparisons(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Where a module looks at a version's number itself, or compares with a literal (major, minor)."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in {"number", "_number"}:
-            yield node.lineno, f".{node.attr}"
+            yield node.lineno, f".{node.attr}: use version.has(), str(V.X) or RequestVersion.of(V.X)"
         elif isinstance(node, ast.Compare):
             yield from ((side.lineno, ast.unparse(side)) for side in (node.left, *node.comparators) if _looks_like_a_version(side))
 
@@ -42,6 +42,10 @@ def test_a_duplicate_would_be_seen() -> None:
 
 def test_every_text_is_a_sentence() -> None:
     assert [version.name for version in V if not version.text.endswith(".") or version.text != version.text.strip()] == []
+
+
+def test_a_version_is_written_as_people_write_it() -> None:
+    assert (str(V.EXTEND_IN_USE), str(RequestVersion.of(V.EXTEND_IN_USE))) == ("3.42", "3.42")
 
 
 def test_only_the_list_compares_numbers() -> None:

@@ -90,6 +90,9 @@ class V(enum.Enum):
         self.number = number
         self.text = text
 
+    def __str__(self) -> str:
+        return f"{self.number[0]}.{self.number[1]}"
+
 
 LOW, HIGH = V.BASE, list(V)[-1]
 
@@ -102,6 +105,11 @@ class RequestVersion:
 
     def __init__(self, number: tuple[int, int]) -> None:
         self._number = number
+
+    @classmethod
+    def of(cls, version: V) -> Self:
+        """The request of a client that asks for exactly ``version``."""
+        return cls(version.number)
 
     @classmethod
     def latest(cls) -> Self:
