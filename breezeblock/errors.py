@@ -120,6 +120,18 @@ class DatabaseAway(Unavailable):
     code = "database.away"
 
 
+class OutcomeUnknown(DatabaseAway):
+    """The database went away while it committed, and whether the change was made is not known. Look before you repeat it."""
+
+    code = "database.outcome_unknown"
+
+
+class DatabaseBusy(Unavailable):
+    """The database is too busy to finish this now; nothing was changed. Try again in a few seconds."""
+
+    code = "database.busy"
+
+
 class NoCapableWorker(Unavailable):
     """No live worker serves {queue}, so {verb} cannot be answered now. Start one, or look at 'openstack volume service list'."""
 

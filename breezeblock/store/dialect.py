@@ -5,6 +5,7 @@ and :mod:`~breezeblock.store.mariadb`. None of them opens a transaction by itsel
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
@@ -20,12 +21,15 @@ class Limits:
 
     connect: float = 2.0
     statement: float = 2.5
+    """The server ends a statement then. ``3 * heartbeat + statement < lease - margin`` is checked at start-up (R4)."""
+    answer: float = 1.5
+    """The client takes the connection for lost this long after the server should have ended the statement."""
     lock: float = 2.0
     idle_in_transaction: float = 5.0
     away: float = 2.0
     """How long a transaction is tried again while the database cannot be reached."""
-    attempts: int = 12
-    """How often one transaction is tried in all."""
+    contended: float = 8.0
+    """How long it is tried again while others are in its way, and how long the fate of a lost commit is looked for."""
     pool_size: int = 8
     pool_overflow: int = 8
     pool_wait: float = 5.0
@@ -36,6 +40,7 @@ class Trouble(enum.Enum):
 
     CONTENDED = "deadlock, serialization failure, lock wait timeout: nothing happened, try the whole again"
     LOST = "the connection is gone: nothing happened unless it was the commit"
+    SLOW = "the server ended the statement for its length"
     DUPLICATE = "a unique key exists already"
     OTHER = "a programming error or a full disk: no repetition helps"
 
@@ -46,10 +51,13 @@ class Dialect(Protocol):
     NAME: str
 
     def normal_url(self, url: sa.URL) -> sa.URL:
-        """The URL with our driver in it."""
+        """The URL with our driver in it. Raises errors.BadConfiguration when it cannot be used."""
 
-    def engine_options(self, url: sa.URL, name: str, limits: Limits) -> dict[str, Any]:
-        """Keyword arguments of ``sqlalchemy.create_engine``."""
+    def engine_options(self, name: str, limits: Limits) -> dict[str, Any]:
+        """Keyword arguments of ``sqlalchemy.create_engine``: the driver is in autocommit mode, so that a read costs one round trip."""
+
+    def connect(self, arguments: Sequence[Any], keywords: dict[str, Any], limits: Limits) -> Any:
+        """Open a connection; the arguments are those that SQLAlchemy made of the URL and the options."""
 
     def prepare(self, raw: Any, name: str, limits: Limits) -> None:
         """Set up a new connection. Raises errors.BadConfiguration when the server could lose a commit (R8)."""

@@ -6,78 +6,29 @@ transaction is rolled back, never a part. Nothing but SQL belongs inside: no dri
 """
 
 import logging
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, NoReturn, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
 
 from breezeblock import errors
 from breezeblock.store.dialect import Dialect, Limits, Trouble, dialect_of
+from breezeblock.store.transaction import Frame, Outcome, Patience, Tx
+
+__all__ = ["Limits", "Store", "Tx"]
 
 T = TypeVar("T")
-Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+_RETRIED = (Trouble.CONTENDED, Trouble.LOST)
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Frame:
-    """What the engine keeps of one transaction."""
-
-    connection: sa.Connection
-    writes: bool
-    actions: list[Callable[[], None]] = field(default_factory=list)
-    error: sa.exc.DBAPIError | None = None
-
-
-class Tx:
-    """One transaction. Lives as long as the ``work`` that got it."""
-
-    __slots__ = ("_frame", "dialect", "rerun")
-
-    def __init__(self, frame: _Frame, dialect: str, *, rerun: bool = False) -> None:
-        self.dialect = dialect
-        self.rerun = rerun
-        """An earlier attempt may have committed: insert the row whose id was made beforehand first."""
-        self._frame = frame
-
-    def execute(self, statement: sa.Executable, parameters: Parameters | None = None) -> sa.CursorResult[Any]:
-        """Execute one statement. After a database error the transaction can only roll back, even if the error is caught."""
-        if not self._frame.writes and getattr(statement, "is_dml", False):
-            raise RuntimeError("a read transaction was asked to write")
-        try:
-            return self._frame.connection.execute(statement, parameters)
-        except sa.exc.DBAPIError as error:
-            self._frame.error = error
-            raise
-
-    def after_commit(self, action: Callable[[], None]) -> None:
-        """Call ``action`` once the commit succeeded, in order of asking; never after a rollback. Its errors are logged."""
-        self._frame.actions.append(action)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome(Generic[T]):
-    value: T
-    actions: Sequence[Callable[[], None]]
-
-    def finish(self) -> T:
-        for action in self.actions:
-            try:
-                action()
-            except Exception:  # noqa: BLE001 - whatever a hint does, the commit stands
-                _log.exception("an action after a commit failed")
-        return self.value
 
 
 class _CommitUnknownError(Exception):
     """The connection broke while it committed."""
 
-    def __init__(self, outcome: _Outcome[Any]) -> None:
+    def __init__(self, frame: Frame, outcome: Outcome[Any]) -> None:
         super().__init__()
+        self.frame = frame
         self.outcome = outcome
 
 
@@ -96,16 +47,58 @@ class Store:
         self.dialect = self._database.NAME
         self.url = self._database.normal_url(sa.make_url(url))
         self.name = name
+        self.limits = limits or Limits()
         self._reach = reach
-        self._limits = limits or Limits()
+        self._age = 0
+        """Rises when the server was lost: connections from before are not used again."""
         self._engine = self._create()
+        self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
+
+    def run(self, name: str, work: Callable[[Tx], T]) -> T:
+        """Run ``work`` in a write transaction and return its value.
+
+        ``work`` may be called several times, so it makes its ids beforehand and does nothing but SQL. Reaches the
+        fault points ``<name>.commit.before`` and ``.after``. When the connection breaks during the commit, the row that
+        the attempt inserted with an id of its own tells whether it had committed; then the attempt's value is returned.
+
+        Raises errors.DatabaseAway when the database cannot be reached for the bounded time; errors.DatabaseBusy when it
+        stays contended or slow; errors.OutcomeUnknown when a commit's fate cannot be learned; what ``work`` raises.
+        """
+        patience = Patience(self.limits)
+        rerun = False
+        while True:
+            try:
+                return self._attempt(name, work, rerun=rerun).finish()
+            except _CommitUnknownError as lost:
+                if self._had_committed(lost.frame, patience):
+                    value: T = lost.outcome.finish()
+                    return value
+                rerun = patience.unsettled = lost.frame.witness is None
+            except sa.exc.DBAPIError as error:
+                patience.spend(self._trouble(error), error)
+
+    def read(self, name: str, work: Callable[[Tx], T]) -> T:
+        """Run ``work`` where it can only read, each statement seeing what is committed. Tried again when the connection breaks.
+
+        Raises errors.DatabaseAway when the database cannot be reached for the bounded time, errors.DatabaseBusy when it is slow.
+        """
+        patience = Patience(self.limits)
+        while True:
+            try:
+                with self._connect() as connection:
+                    frame = Frame(connection, writes=False)
+                    outcome = Outcome(work(Tx(frame, self.dialect)), frame.actions)
+                return outcome.finish()
+            except sa.exc.DBAPIError as error:
+                self._forget_if_lost(error)
+                patience.spend(self._trouble(error), error)
+
+    def dispose(self) -> None:
+        """Close the idle connections. The store can be used again."""
+        self._engine.dispose()
 
     def _create(self) -> sa.Engine:
-        limits, database, name = self._limits, self._database, self.name
-
-        def prepare(raw: Any, _record: Any) -> None:
-            database.prepare(raw, name, limits)
-
+        limits, database = self.limits, self._database
         engine = sa.create_engine(
             self.url,
             poolclass=sa.QueuePool,
@@ -117,59 +110,24 @@ class Store:
             skip_autocommit_rollback=True,
             json_serializer=_dump,
             json_deserializer=orjson.loads,
-            **database.engine_options(self.url, name, limits),
+            **database.engine_options(self.name, limits),
         )
+
+        def connect(_dialect: Any, _record: Any, arguments: Any, keywords: Any) -> Any:
+            return database.connect(arguments, keywords, limits)
+
+        def prepare(raw: Any, record: Any) -> None:
+            record.info["age"] = self._age
+            database.prepare(raw, self.name, limits)
+
+        def check_age(_raw: Any, record: Any, _proxy: Any) -> None:
+            if record.info["age"] != self._age:
+                raise sa.exc.DisconnectionError
+
+        sa.event.listen(engine, "do_connect", connect)
         sa.event.listen(engine, "connect", prepare)
+        sa.event.listen(engine, "checkout", check_age)
         return engine
-
-    def run(self, name: str, work: Callable[[Tx], T]) -> T:
-        """Run ``work`` in a write transaction and return its value.
-
-        ``work`` may be called several times, so it makes its ids beforehand. When it is not known whether an
-        attempt committed, the next one's duplicate key proves that it had, and that attempt's value is returned.
-        Reaches the fault points ``<name>.commit.before`` and ``.after``.
-        Raises errors.DatabaseAway when the database cannot be reached, or stays contended, for the bounded time.
-        """
-        unknown: _Outcome[T] | None = None
-        started = time.monotonic()
-        for attempt in range(1, self._limits.attempts + 1):
-            try:
-                return self._attempt(name, work, rerun=unknown is not None).finish()
-            except _CommitUnknownError as lost:
-                unknown, trouble = lost.outcome, Trouble.LOST
-            except sa.exc.DBAPIError as error:
-                trouble = self._database.classify(error.orig or error)
-                if trouble is Trouble.DUPLICATE and unknown is not None:
-                    return unknown.finish()
-                if trouble in (Trouble.OTHER, Trouble.DUPLICATE):
-                    raise
-            if trouble is Trouble.LOST and time.monotonic() - started > self._limits.away:
-                break
-            _pause(attempt)
-        raise errors.DatabaseAway
-
-    def read(self, name: str, work: Callable[[Tx], T]) -> T:
-        """Run ``work`` where it can only read, each statement seeing what is committed. Tried again when the connection breaks.
-
-        Raises errors.DatabaseAway when the database cannot be reached for the bounded time.
-        """
-        started = time.monotonic()
-        for attempt in range(1, self._limits.attempts + 1):
-            try:
-                with self._connect() as connection:
-                    return work(Tx(_Frame(connection, writes=False), self.dialect))
-            except sa.exc.DBAPIError as error:
-                trouble = self._database.classify(error.orig or error)
-                if trouble in (Trouble.OTHER, Trouble.DUPLICATE):
-                    raise
-            if trouble is Trouble.LOST and time.monotonic() - started > self._limits.away:
-                break
-            _pause(attempt)
-        raise errors.DatabaseAway
-
-    def dispose(self) -> None:
-        """Close the idle connections. The store can be used again."""
-        self._engine.dispose()
 
     def _connect(self) -> sa.Connection:
         try:
@@ -177,61 +135,97 @@ class Store:
         except sa.exc.TimeoutError:
             raise errors.Unavailable(reason="every database connection of this process is busy") from None
 
-    def _attempt(self, name: str, work: Callable[[Tx], T], *, rerun: bool) -> _Outcome[T]:
+    def _attempt(self, name: str, work: Callable[[Tx], T], *, rerun: bool) -> Outcome[T]:
         with self._connect() as connection:
-            raw = connection.connection.driver_connection
+            frame = Frame(connection, writes=True)
             try:
-                self._database.begin(raw)
-                frame = _Frame(connection, writes=True)
+                self._begin(connection)
                 value = work(Tx(frame, self.dialect, rerun=rerun))
                 if frame.error is not None:
                     raise frame.error
                 self._reach(f"{name}.commit.before")
-            except BaseException as error:  # noqa: BLE001 - it is raised again
-                self._give_up(connection, raw, error)
-            outcome = _Outcome(value, frame.actions)
-            self._commit(connection, raw, outcome)
+            except BaseException:
+                self._abandon(connection)
+                if frame.error is not None and self._trouble(frame.error) in _RETRIED:
+                    raise frame.error from None
+                raise
+            outcome = Outcome(value, frame.actions)
+            self._commit(connection, frame, outcome)
         self._reach(f"{name}.commit.after")
         return outcome
 
-    def _commit(self, connection: sa.Connection, raw: Any, outcome: _Outcome[Any]) -> None:
+    def _begin(self, connection: sa.Connection) -> None:
         try:
-            self._database.commit(raw)
-        except Exception as error:
-            if self._database.classify(error) is not Trouble.LOST:
-                self._give_up(connection, raw, error)
+            self._database.begin(connection.connection.driver_connection)
+        except self._driver_error as error:
+            wrapped = sa.exc.DBAPIError("BEGIN", None, error)
+            self._forget_if_lost(wrapped, connection)
+            raise wrapped from error
+
+    def _commit(self, connection: sa.Connection, frame: Frame, outcome: Outcome[Any]) -> None:
+        try:
+            self._database.commit(connection.connection.driver_connection)
+        except self._driver_error as error:
+            if self._database.classify(error) is Trouble.CONTENDED:
+                self._abandon(connection)
+                raise sa.exc.DBAPIError("COMMIT", None, error) from error
             self._forget(connection)
-            raise _CommitUnknownError(outcome) from error
+            _log.warning("the outcome of a commit is unknown: %s", error)
+            raise _CommitUnknownError(frame, outcome) from error
         except BaseException:
             self._forget(connection)
             raise
 
-    def _give_up(self, connection: sa.Connection, raw: Any, error: BaseException) -> NoReturn:
-        """Roll back and raise ``error``, in SQLAlchemy's clothes if it is the driver's."""
+    def _had_committed(self, frame: Frame, patience: Patience) -> bool:
+        """Whether the transaction whose commit broke had committed; False without a witness.
+
+        Inserting the witness again waits for that transaction, should it still be open on the server, and
+        meets its row if it had committed. Raises errors.OutcomeUnknown when the server does not tell.
+        """
+        if frame.witness is None:
+            return False
+        patience.unsettled = True
+        while True:
+            try:
+                with self._connect() as connection:
+                    try:
+                        self._begin(connection)
+                        connection.execute(*frame.witness.insert)
+                        return False
+                    except sa.exc.DBAPIError as error:
+                        if self._trouble(error) is not Trouble.DUPLICATE:
+                            raise
+                    finally:
+                        self._abandon(connection)
+                    return connection.execute(frame.witness.exists).first() is not None
+            except sa.exc.DBAPIError as error:
+                self._forget_if_lost(error)
+                patience.spend(self._trouble(error), error)
+
+    def _abandon(self, connection: sa.Connection) -> None:
+        """Roll all of it back; a connection that cannot do that is never used again."""
+        if connection.invalidated:
+            return
         try:
-            if connection.invalidated or not connection.connection.is_valid:
-                raise ConnectionError
-            self._database.rollback(raw)
-        except Exception:  # noqa: BLE001 - a connection that cannot roll back is of no use, whatever it says
+            self._database.rollback(connection.connection.driver_connection)
+        except self._driver_error:
             self._forget(connection)
-        dbapi = self._engine.dialect.loaded_dbapi
-        if isinstance(error, dbapi.Error):
-            if self._database.classify(error) is Trouble.LOST:
-                self._forget(connection)
-            raise sa.exc.DBAPIError(None, None, error) from error
-        raise error
 
     def _forget(self, connection: sa.Connection) -> None:
-        """Never use this connection again, nor those that were opened to the same, now unreachable, server."""
+        """Never use this connection again, nor those that were opened to the same, now lost, server."""
         if not connection.invalidated:
             connection.invalidate()
-        self._engine.dispose()
+        self._age += 1
+
+    def _forget_if_lost(self, error: sa.exc.DBAPIError, connection: sa.Connection | None = None) -> None:
+        if self._trouble(error) is Trouble.LOST:
+            self._age += 1
+            if connection is not None and not connection.invalidated:
+                connection.invalidate()
+
+    def _trouble(self, error: sa.exc.DBAPIError) -> Trouble:
+        return self._database.classify(error.orig or error)
 
 
 def _dump(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _pause(attempt: int) -> None:
-    """Wait, longer each time and never in step with another process: 1 ms at first, 250 ms at most."""
-    time.sleep(random.uniform(0.5, 1.0) * min(0.25, 0.001 * 2**attempt))

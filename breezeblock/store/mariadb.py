@@ -1,5 +1,6 @@
 """MariaDB through PyMySQL: READ COMMITTED, strict, rows matched, and nothing acknowledged that is not on disk (R7, R8)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pymysql
@@ -14,7 +15,10 @@ COLLATION = "utf8mb4_nopad_bin"
 """Text is equal when its bytes are, as on the other databases: 'A' is not 'a', and 'a ' is not 'a'."""
 _MODES = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,SIMULTANEOUS_ASSIGNMENT"
 _CONTENDED = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
-_LOST = {2002, 2003, 2006, 2013, 2014, 2055, 1040, 1047, 1053, 1077, 1152, 1159, 1160, 1161, 1184, 1317, 1927, 4031}
+_DUPLICATE = {ER.DUP_ENTRY, 1586}
+_STATEMENT_TIMEOUT = 1969
+_LOST = {2002, 2003, 2006, 2013, 2014, 2055, 1040, 1047, 1053, 1077, 1152, 1159, 1160, 1161, 1184, 1290, 1317, 1792, 1927, 4031}
+"""Connections that ended or are refused, servers that stop, that left their cluster, or that became read-only in a failover."""
 
 
 def normal_url(url: sa.URL) -> sa.URL:
@@ -22,19 +26,24 @@ def normal_url(url: sa.URL) -> sa.URL:
     return url.set(drivername="mysql+pymysql")
 
 
-def engine_options(url: sa.URL, name: str, limits: Limits) -> dict[str, Any]:
-    """Autocommit in the driver, so that a read costs one round trip; UPDATE counts the rows it matched."""
+def engine_options(name: str, limits: Limits) -> dict[str, Any]:
+    """UPDATE counts the rows that it matched, whether or not it changed them."""
     connect = {
         "charset": "utf8mb4",
         "collation": COLLATION,
         "client_flag": CLIENT.FOUND_ROWS,
         "autocommit": True,
         "connect_timeout": max(1, round(limits.connect)),
-        "read_timeout": limits.statement + limits.connect,
-        "write_timeout": limits.statement + limits.connect,
+        "read_timeout": limits.statement + limits.answer,
+        "write_timeout": limits.statement + limits.answer,
         "program_name": name,
     }
     return {"connect_args": connect, "isolation_level": "AUTOCOMMIT"}
+
+
+def connect(arguments: Sequence[Any], keywords: dict[str, Any], limits: Limits) -> "pymysql.connections.Connection[Any]":
+    """Connect."""
+    return pymysql.connect(*arguments, **keywords)
 
 
 def prepare(raw: "pymysql.connections.Connection[Any]", name: str, limits: Limits) -> None:
@@ -78,7 +87,9 @@ def classify(error: BaseException) -> Trouble:
     number = error.args[0] if error.args and isinstance(error.args[0], int) else None
     if number in _CONTENDED:
         return Trouble.CONTENDED
-    if number in (ER.DUP_ENTRY, 1586):
+    if number == _STATEMENT_TIMEOUT:
+        return Trouble.SLOW
+    if number in _DUPLICATE:
         return Trouble.DUPLICATE
     if number in _LOST or isinstance(error, pymysql.InterfaceError):
         return Trouble.LOST

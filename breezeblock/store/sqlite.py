@@ -9,6 +9,7 @@ no gate. A holder that dies releases the gate with its file descriptor.
 import fcntl
 import os
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,7 +27,7 @@ class GatedConnection(sqlite3.Connection):
     gate: int | None = None
 
     def enter(self) -> None:
-        """Wait for the gate."""
+        """Wait for the gate. The wait is as long as other writers' transactions take; a dead holder's gate is open."""
         if self.gate is None:
             path = self.execute("PRAGMA database_list").fetchone()[2]
             self.gate = os.open(f"{path}.gate", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -52,10 +53,16 @@ def normal_url(url: sa.URL) -> sa.URL:
     return url.set(drivername="sqlite")
 
 
-def engine_options(url: sa.URL, name: str, limits: Limits) -> dict[str, Any]:
-    """Autocommit mode in the driver: the engine says BEGIN and COMMIT itself."""
+def engine_options(name: str, limits: Limits) -> dict[str, Any]:
+    """The waiting for SQLite's own lock is only for programs that know nothing of the gate."""
     connect = {"timeout": limits.lock, "isolation_level": None, "check_same_thread": False, "factory": GatedConnection}
     return {"connect_args": connect, "isolation_level": "AUTOCOMMIT"}
+
+
+def connect(arguments: Sequence[Any], keywords: dict[str, Any], limits: Limits) -> GatedConnection:
+    """Open the file."""
+    connection: GatedConnection = sqlite3.connect(*arguments, **keywords)
+    return connection
 
 
 def prepare(raw: GatedConnection, name: str, limits: Limits) -> None:
