@@ -189,6 +189,12 @@ class ObjectBusy(DriverError):
     code = "driver.busy"
 
 
+class CounterBroken(Error):
+    """The {counter} would become negative by {change}: it no longer agrees with what it counts. Nothing was changed."""
+
+    code = "counter.broken"
+
+
 class BadConfiguration(Error):
     """The configuration cannot be used: {reason}"""
 

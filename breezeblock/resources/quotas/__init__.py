@@ -1,0 +1,1 @@
+"""Quotas: what each project uses and may use."""

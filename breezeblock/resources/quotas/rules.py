@@ -1,0 +1,144 @@
+"""What a project uses and may use. The counters change here and nowhere else, in the transactions of what they count.
+
+A counter of a volume type is stored under the type's id, so that a rename cannot split it; users see and write
+its name (:mod:`breezeblock.resources.quotas.names`). A charge is one statement for all counters of a request: it adds to each row, or
+inserts it, in the order of their names, under the rows' locks, and reads the outcome back. What is over a
+limit raises, and the caller's transaction rolls everything back; so never catch these errors inside a
+transaction. Charges come last before the commit, after the pools (protocol rule R9).
+"""
+
+import functools
+import logging
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from breezeblock import errors
+from breezeblock.config import QuotaDefaults
+from breezeblock.resources.quotas.names import label
+from breezeblock.store.engine import Tx
+from breezeblock.store.tables.protocol import quotas
+
+_log = logging.getLogger(__name__)
+
+UNLIMITED = -1
+COUNTED = ("volumes", "snapshots", "gigabytes", "groups", "backups", "backup_gigabytes")
+"""The counters of a project."""
+RESOURCES = (*COUNTED, "per_volume_gigabytes")
+"""Everything of a project that has a limit."""
+
+_ADD = {
+    "postgresql": "ON CONFLICT (project_id, resource) DO UPDATE SET in_use = quotas.in_use + excluded.in_use",
+    "sqlite": "ON CONFLICT (project_id, resource) DO UPDATE SET in_use = quotas.in_use + excluded.in_use",
+    "mysql": "ON DUPLICATE KEY UPDATE in_use = in_use + VALUES(in_use)",
+}
+
+
+def of_volume(size_gib: int, type_id: str | None, *, consumes_quota: bool = True) -> dict[str, int]:
+    """What one volume of ``size_gib`` counts."""
+    if not consumes_quota:
+        return {}
+    return _by_type({"volumes": 1, "gigabytes": size_gib}, type_id)
+
+
+def of_growth(from_gib: int, to_gib: int, type_id: str | None, *, consumes_quota: bool = True) -> dict[str, int]:
+    """What a volume counts more once it is extended."""
+    if not consumes_quota:
+        return {}
+    return _by_type({"gigabytes": to_gib - from_gib}, type_id)
+
+
+def of_snapshot(size_gib: int, type_id: str | None, *, counts_gib: bool, consumes_quota: bool = True) -> dict[str, int]:
+    """What one snapshot counts; ``counts_gib`` stands on its row, because the option no_snapshot_gb_quota may change while it lives."""
+    if not consumes_quota:
+        return {}
+    return _by_type({"snapshots": 1} | ({"gigabytes": size_gib} if counts_gib else {}), type_id)
+
+
+def together(*parts: Mapping[str, int]) -> dict[str, int]:
+    """The sum of several counts, for a request over several resources."""
+    return {name: sum(part.get(name, 0) for part in parts) for name in {name for part in parts for name in part}}
+
+
+def negative(deltas: Mapping[str, int]) -> dict[str, int]:
+    """The same, given back."""
+    return {name: -delta for name, delta in deltas.items()}
+
+
+def limit_of(defaults: QuotaDefaults, resource: str, hard_limit: int | None) -> int:
+    """The limit that counts: the project's own, else the default; -1 is none. A volume type has no default limit."""
+    if hard_limit is not None:
+        return hard_limit
+    return getattr(defaults, resource) if resource in RESOURCES else UNLIMITED
+
+
+def charge(tx: Tx, project_id: str, deltas: Mapping[str, int], defaults: QuotaDefaults) -> None:
+    """Add ``deltas`` to the project's counters; negative ones give back and are never refused.
+
+    Raises errors.OverQuota naming the counter, its limit, what is in use and what was asked; errors.CounterBroken, loudly,
+    when a counter would become negative. Both must roll back the transaction.
+    """
+    wanted = {name: delta for name, delta in sorted(deltas.items()) if delta}
+    if not wanted:
+        return
+    parameters: dict[str, str | int] = {"project": project_id}
+    for place, (name, delta) in enumerate(wanted.items()):
+        parameters[f"name{place}"] = name
+        parameters[f"delta{place}"] = delta
+    for row in tx.execute(_statement(tx.dialect, len(wanted)), parameters).all():
+        name, in_use, hard_limit = row.resource, row.in_use, row.hard_limit
+        if in_use < 0:
+            _broken(project_id, name, wanted[name])
+        limit = limit_of(defaults, name, hard_limit)
+        if wanted[name] > 0 and UNLIMITED < limit < in_use:
+            raise _over(tx, name, limit, in_use - wanted[name], wanted[name])
+
+
+@functools.cache
+def _statement(dialect: str, count: int) -> sa.TextClause:
+    """INSERT of ``count`` counters that adds where they exist. Written out, because a long VALUES is compiled anew each time."""
+    values = ", ".join(f"(:project, :name{place}, :delta{place})" for place in range(count))
+    return sa.text(
+        f"INSERT INTO quotas (project_id, resource, in_use) VALUES {values} {_ADD[dialect]} RETURNING resource, in_use, hard_limit"  # noqa: S608 - no text of a user's is in it
+    )
+
+
+def largest_volume_gib(tx: Tx, project_id: str, defaults: QuotaDefaults) -> int:
+    """The project's per_volume_gigabytes: GiB that one volume may have, or -1."""
+    row = sa.select(quotas.c.hard_limit).where(quotas.c.project_id == project_id, quotas.c.resource == "per_volume_gigabytes")
+    return limit_of(defaults, "per_volume_gigabytes", tx.execute(row).scalar_one_or_none())
+
+
+def check_volume_size(tx: Tx, project_id: str, size_gib: int, defaults: QuotaDefaults) -> None:
+    """Raise errors.OverQuota when one volume of ``size_gib`` is more than per_volume_gigabytes allows."""
+    limit = largest_volume_gib(tx, project_id, defaults)
+    if UNLIMITED < limit < size_gib:
+        raise errors.OverQuota(
+            reason=f"A volume of {size_gib} GiB is larger than the quota per_volume_gigabytes allows: at most {limit} GiB.",
+            resource="per_volume_gigabytes",
+            limit=limit,
+            in_use=0,
+            asked=size_gib,
+        )
+
+
+def _by_type(counts: dict[str, int], type_id: str | None) -> dict[str, int]:
+    return counts | ({f"{name}_{type_id}": count for name, count in counts.items()} if type_id else {})
+
+
+def _over(tx: Tx, resource: str, limit: int, in_use: int, asked: int) -> errors.OverQuota:
+    name = label(tx, resource)
+    unit = " GiB" if name.startswith(("gigabytes", "backup_gigabytes")) else ""
+    return errors.OverQuota(
+        reason=f"Quota exceeded for {name}: {asked}{unit} asked, but {in_use} of {limit}{unit} are in use already.",
+        resource=name,
+        limit=limit,
+        in_use=in_use,
+        asked=asked,
+    )
+
+
+def _broken(project_id: str, resource: str, change: int) -> None:
+    broken = errors.CounterBroken(counter=f"quota counter {resource} of project {project_id}", change=change)
+    _log.critical("%s", broken)
+    raise broken
