@@ -140,6 +140,7 @@ class QuotaDefaults:
     backups: int = option(cfg.IntOpt, "Backups of one project. -1: no limit.", 10, min=-1)
     backup_gigabytes: int = option(cfg.IntOpt, "GiB of all backups of one project. -1: no limit.", 1000, min=-1)
     per_volume_gigabytes: int = option(cfg.IntOpt, "GiB of one volume. -1: no limit.", -1, min=-1)
+    no_snapshot_gb_quota: bool = option(cfg.BoolOpt, "Whether the size of a new snapshot is left out of its project's gigabytes.", False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a project uses and may use. The counters change here and nowhere else, in the transactions of what they count.
 
-A counter of a volume type is stored under the type's id, so that a rename cannot split it; users see and write
-its name (:mod:`breezeblock.resources.quotas.names`). A charge is one statement for all counters of a request: it adds to each row, or
+A counter of a volume type is stored under the type's id (``volumes_<id>``), so that a rename cannot split it; users see and
+write its name. A charge is one statement for all counters of a request: it adds to each row, or
 inserts it, in the order of their names, under the rows' locks, and reads the outcome back. What is over a
 limit raises, and the caller's transaction rolls everything back; so never catch these errors inside a
 transaction. Charges come last before the commit, after the pools (protocol rule R9).
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from breezeblock import errors
 from breezeblock.config import QuotaDefaults
-from breezeblock.resources.quotas.names import label
+from breezeblock.resources.types.table import volume_types
 from breezeblock.store.engine import Tx
 from breezeblock.store.tables.protocol import quotas
 
@@ -26,6 +26,8 @@ COUNTED = ("volumes", "snapshots", "gigabytes", "groups", "backups", "backup_gig
 """The counters of a project."""
 RESOURCES = (*COUNTED, "per_volume_gigabytes")
 """Everything of a project that has a limit."""
+PER_TYPE = ("volumes", "snapshots", "gigabytes")
+"""What is also counted by volume type."""
 
 _ADD = {
     "postgresql": "ON CONFLICT (project_id, resource) DO UPDATE SET in_use = quotas.in_use + excluded.in_use",
@@ -65,6 +67,19 @@ def negative(deltas: Mapping[str, int]) -> dict[str, int]:
     return {name: -delta for name, delta in deltas.items()}
 
 
+def stored_name(name: str, type_ids: Mapping[str, str]) -> str | None:
+    """The counter that users call ``name``, given the ids of the types by name; None when there is no such counter."""
+    if name in RESOURCES:
+        return name
+    kinds = [kind for kind in PER_TYPE if name.startswith(f"{kind}_") and name.removeprefix(f"{kind}_") in type_ids]
+    return f"{kinds[0]}_{type_ids[name.removeprefix(f'{kinds[0]}_')]}" if kinds else None
+
+
+def names_of_type(type_id: str) -> list[str]:
+    """All counters of one type, as stored."""
+    return [f"{kind}_{type_id}" for kind in PER_TYPE]
+
+
 def limit_of(defaults: QuotaDefaults, resource: str, hard_limit: int | None) -> int:
     """The limit that counts: the project's own, else the default; -1 is none. A volume type has no default limit."""
     if hard_limit is not None:
@@ -92,6 +107,11 @@ def charge(tx: Tx, project_id: str, deltas: Mapping[str, int], defaults: QuotaDe
         limit = limit_of(defaults, name, hard_limit)
         if wanted[name] > 0 and UNLIMITED < limit < in_use:
             raise _over(tx, name, limit, in_use - wanted[name], wanted[name])
+
+
+def give_back(tx: Tx, project_id: str, deltas: Mapping[str, int]) -> None:
+    """Take ``deltas``, as they were charged, off the project's counters; no limit is asked about."""
+    charge(tx, project_id, negative(deltas), QuotaDefaults())
 
 
 @functools.cache
@@ -127,7 +147,7 @@ def _by_type(counts: dict[str, int], type_id: str | None) -> dict[str, int]:
 
 
 def _over(tx: Tx, resource: str, limit: int, in_use: int, asked: int) -> errors.OverQuota:
-    name = label(tx, resource)
+    name = _shown_name(tx, resource)
     unit = " GiB" if name.startswith(("gigabytes", "backup_gigabytes")) else ""
     return errors.OverQuota(
         reason=f"Quota exceeded for {name}: {asked}{unit} asked, but {in_use} of {limit}{unit} are in use already.",
@@ -136,6 +156,13 @@ def _over(tx: Tx, resource: str, limit: int, in_use: int, asked: int) -> errors.
         in_use=in_use,
         asked=asked,
     )
+
+
+def _shown_name(tx: Tx, resource: str) -> str:
+    kind, _, type_id = resource.partition("_")
+    if resource in RESOURCES or kind not in PER_TYPE:
+        return resource
+    return f"{kind}_{tx.execute(sa.select(volume_types.c.name).where(volume_types.c.id == type_id)).scalar_one_or_none() or type_id}"
 
 
 def _broken(project_id: str, resource: str, change: int) -> None:

@@ -1,0 +1,1 @@
+"""Pools: what the backends report, and what is promised of it."""
