@@ -195,6 +195,24 @@ class CounterBroken(Error):
     code = "counter.broken"
 
 
+class LockHeld(Unavailable):
+    """Somebody else held lock {name} for {seconds:g} seconds."""
+
+    code = "lock.held"
+
+
+class LocksAway(Unavailable):
+    """The lock service {service} does not answer: {reason}"""
+
+    code = "lock.away"
+
+
+class LockLost(Error):
+    """Lock {name} was lost while it was needed: {reason}"""
+
+    code = "lock.lost"
+
+
 class BadConfiguration(Error):
     """The configuration cannot be used: {reason}"""
 
