@@ -213,6 +213,12 @@ class LockLost(Error):
     code = "lock.lost"
 
 
+class NoValidPool(Error):
+    """No storage pool can take a volume of this size, type and zone now."""
+
+    code = "scheduler.no_pool"
+
+
 class BadConfiguration(Error):
     """The configuration cannot be used: {reason}"""
 

@@ -1,1 +1,1 @@
-"""The resources of the API, one folder each, with the same file names in every one."""
+"""What the service manages: one folder per resource, one file per verb."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from breezeblock import errors
 from breezeblock.store.dialect import Dialect, Limits, Trouble, dialect_of
-from breezeblock.store.transaction import Frame, Outcome, Patience, Tx
+from breezeblock.store.transaction import Frame, Outcome, Patience, Tx, Waker
 
 __all__ = ["Limits", "Store", "Tx"]
 
@@ -36,6 +36,10 @@ def _nowhere(point: str) -> None:
     """Production's fault point."""
 
 
+def _nobody(queues: frozenset[str]) -> None:
+    """The waker of a process that has nobody to wake."""
+
+
 class Store:
     """The database. ``name`` is the incarnation, or the role, that the server's sessions are named after.
 
@@ -48,6 +52,8 @@ class Store:
         self.url = self._database.normal_url(sa.make_url(url))
         self.name = name
         self.limits = limits or Limits()
+        self.waker: Waker = _nobody
+        """Set by the composition of a process that sends hints."""
         self._reach = reach
         self._age = 0
         """Rises when the server was lost: connections from before are not used again."""
@@ -86,7 +92,7 @@ class Store:
         while True:
             try:
                 with self._connect() as connection:
-                    frame = Frame(connection, writes=False)
+                    frame = Frame(connection, writes=False, waker=self.waker)
                     outcome = Outcome(work(Tx(frame, self.dialect)), frame.actions)
                 return outcome.finish()
             except sa.exc.DBAPIError as error:
@@ -137,7 +143,7 @@ class Store:
 
     def _attempt(self, name: str, work: Callable[[Tx], T], *, rerun: bool) -> Outcome[T]:
         with self._connect() as connection:
-            frame = Frame(connection, writes=True)
+            frame = Frame(connection, writes=True, waker=self.waker)
             try:
                 self._begin(connection)
                 value = work(Tx(frame, self.dialect, rerun=rerun))

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -26,13 +26,19 @@ class Witness:
     exists: sa.Select[Any]
 
 
+Waker = Callable[[frozenset[str]], None]
+"""Sends wake-up hints for queues; called after a commit, outside of any transaction."""
+
+
 @dataclass(slots=True)
 class Frame:
     """What the engine keeps of one attempt at a transaction."""
 
     connection: sa.Connection
     writes: bool
+    waker: Waker
     actions: list[Callable[[], None]] = field(default_factory=list)
+    hints: set[str] = field(default_factory=set)
     error: sa.exc.DBAPIError | None = None
     witness: Witness | None = None
 
@@ -65,6 +71,21 @@ class Tx:
     def after_commit(self, action: Callable[[], None]) -> None:
         """Call ``action`` once the commit succeeded, in order of asking; never after a rollback. Its errors are logged."""
         self._frame.actions.append(action)
+
+    def wake(self, queue: str) -> None:
+        """Hint, once the commit succeeded, that ``queue`` may have work: the store's waker gets all hints of a transaction at once (R7)."""
+        frame = self._frame
+        if not frame.hints:
+            frame.actions.append(lambda: frame.waker(frozenset(frame.hints)))
+        frame.hints.add(queue)
+
+    def row(self, statement: sa.Executable) -> Mapping[str, Any] | None:
+        """The only row of a query by its columns' names, or None."""
+        return cast("Mapping[str, Any] | None", self.execute(statement).mappings().one_or_none())
+
+    def rows(self, statement: sa.Executable) -> Sequence[Mapping[str, Any]]:
+        """The rows of a query by their columns' names."""
+        return cast("Sequence[Mapping[str, Any]]", self.execute(statement).mappings().all())
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,4 +27,5 @@ attachments = sa.Table(
     sa.Column("updated_at", Moment),
     sa.Index(None, "volume_id"),
     sa.Index(None, "project_id", "created_at", "id"),
+    info={"rank": 40},
 )

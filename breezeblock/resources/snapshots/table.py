@@ -28,4 +28,5 @@ snapshots = sa.Table(
     sa.Column("group_snapshot_id", Id),
     sa.Index(None, "project_id", "created_at", "id"),
     sa.Index(None, "volume_id", "created_at"),
+    info={"rank": 30},
 )

@@ -24,4 +24,5 @@ volume_types = sa.Table(
     sa.Column("generation", sa.BigInteger(), nullable=False, default=1, server_default="1"),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment),
+    info={"rank": 10},
 )

@@ -36,4 +36,5 @@ volumes = sa.Table(
     sa.Index(None, "project_id", "created_at", "id"),
     sa.Index(None, "created_at", "id"),
     sa.Index(None, "pool_id"),
+    info={"rank": 20},
 )

@@ -22,6 +22,7 @@ workers = sa.Table(
     sa.Column("state", sa.String(10), nullable=False, comment="live, fencing, fenced, gone"),
     sa.Column("beat", sa.BigInteger(), nullable=False),
     sa.Column("solo", sa.Boolean(), nullable=False, comment="Runs one suspect job, alone in its process (R5)."),
+    sa.Column("blamed", sa.Boolean(), nullable=False, default=False, server_default=sa.false(), comment="It died of its one job."),
     sa.Column("queues", Json, nullable=False),
     sa.Column("kinds", Json, nullable=False, comment="Job kinds it can run, each with its payload versions."),
     sa.Column("database_node", Name, comment="The database server that took the last beat (R8)."),
@@ -72,8 +73,8 @@ jobs = sa.Table(
         "ix_jobs_queued",
         "state",
         "queue",
-        "class",
         "project_id",
+        "class",
         "seq",
         postgresql_where=sa.text("state = 'queued'"),
         sqlite_where=sa.text("state = 'queued'"),
@@ -89,8 +90,9 @@ job_lanes = sa.Table(
     sa.Column("resource_id", Id, primary_key=True),
     sa.Column("resource_type", sa.String(40), nullable=False),
     sa.Column("generation", sa.BigInteger(), nullable=False, comment="The order within the lane, and part of the token (R2, R3)."),
+    sa.Column("shared", sa.Boolean(), nullable=False, comment="A pin: readers share the lane, and are counted in pins."),
     sa.Index(None, "resource_id", "generation"),
-    comment="The lanes of each unfinished job; live_jobs of a resource is the count of its rows here.",
+    comment="The lanes of each unfinished job; live_jobs and pins of a resource count its rows here.",
 )
 
 events = sa.Table(

@@ -1,0 +1,58 @@
+"""What the verbs of volumes, and of what hangs on volumes, have in common."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from breezeblock import errors
+from breezeblock.core.requests import Request
+from breezeblock.core.transitions import Guard
+from breezeblock.resources.quotas import rules as quotas
+from breezeblock.resources.snapshots.table import snapshots
+from breezeblock.resources.volumes.table import volumes
+from breezeblock.store.engine import Tx
+
+UNUSED = (
+    Guard("live_jobs", 0, "{value} other operations on it are under way"),
+    Guard("pins", 0, "{value} operations are reading it"),
+)
+"""Nobody works on it and nobody reads it."""
+
+NOT_MIGRATING = Guard("migration_status", (None, "deleting", "error", "success"), "its migration is '{value}'")
+NOT_ATTACHED = Guard("attachments", 0, "it has {value} attachments; detach it first")
+
+
+def find(req: Request, volume_id: str, rule: str) -> Mapping[str, Any]:
+    """The volume's row, for a caller who may do ``rule`` to it.
+
+    Raises NotFound when there is none that the caller may see, so that other projects' ids cannot be probed, and Forbidden.
+    """
+    row = req.tx.row(sa.select(volumes).where(volumes.c.id == volume_id))
+    if row is None or not (row["project_id"] == req.caller.project_id or req.caller.is_admin):
+        raise errors.NotFound(kind="Volume", id=volume_id)
+    req.authorize(rule, row)
+    return row
+
+
+def queue_of(row: Mapping[str, Any]) -> str:
+    """The queue whose workers serve the volume's backend. A volume without a pool is nobody's: the scheduler answers for it."""
+    owner = row["cluster_name"] or (row["pool_id"] or "").partition("#")[0]
+    return f"volume:{owner}" if owner else "scheduler"
+
+
+def counted(volume: Mapping[str, Any]) -> dict[str, int]:
+    """What the volume's row counts against its project's quota."""
+    return quotas.of_volume(volume["size_gib"], volume["volume_type_id"], consumes_quota=volume["consumes_quota"])
+
+
+def handles(tx: Tx, service_host: str) -> Collection[Mapping[str, Any]]:
+    """The handles of all volumes and snapshots on the backend ``host@backend``: what its collector must keep."""
+    here = volumes.c.pool_id.startswith(f"{service_host}#", autoescape=True)
+    own = sa.select(volumes.c.handle).where(here, volumes.c.handle.is_not(sa.null()))
+    theirs = (
+        sa.select(snapshots.c.handle)
+        .join_from(snapshots, volumes, volumes.c.id == snapshots.c.volume_id)
+        .where(here, snapshots.c.handle.is_not(sa.null()))
+    )
+    return [handle for statement in (own, theirs) for handle in tx.execute(statement).scalars() if handle]
