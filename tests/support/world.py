@@ -53,10 +53,8 @@ class AllowAll:
 
 
 def backend_settings(name: str, options: Mapping[str, Any]) -> BackendSettings:
-    return BackendSettings(
-        name, "here", BackendOptions(volume_driver="fake", volume_backend_name=name, reserved_percentage=0, max_over_subscription_ratio=20.0),
-        CoordinationSettings(), options,
-    )  # fmt: skip
+    common = BackendOptions(volume_driver="fake", volume_backend_name=name, reserved_percentage=0, max_over_subscription_ratio=20.0)
+    return BackendSettings(name, "here", common, CoordinationSettings(), options)
 
 
 class World:
@@ -179,8 +177,12 @@ class World:
             taken = alone.claim_suspect(job_id)
             if taken is not None:
                 alone.perform(taken)
-            self.store.run("world.leave", lambda tx, alone=alone: leases.leave(tx, alone.incarnation.id, self.clock.utcnow()))
+            self._leave(alone)
         return len(claimed) + len(suspects)
+
+    def _leave(self, worker: Worker) -> None:
+        now = self.clock.utcnow()
+        self.store.run("world.leave", lambda tx: leases.leave(tx, worker.incarnation.id, now))
 
     def settle(self) -> None:
         """Step all workers until nothing can be claimed."""

@@ -46,13 +46,13 @@ MAKE = Transition("parts.make", parts, via="making", done="idle", failed="error"
 LOOK = Transition("gadgets.look", gadgets, via=None, done=None, failed=None)
 
 
-class Shine(Payload):
+class Shine(Payload, frozen=True):
     """How much."""
 
     by: int = 1
 
 
-class Nothing(Payload):
+class Nothing(Payload, frozen=True):
     """Needs to know nothing."""
 
 
@@ -139,4 +139,6 @@ def worker(
 
 
 def row(store: Store, table: sa.Table, row_id: str) -> Mapping[str, Any]:
-    return store.read("toy", lambda tx: tx.execute(sa.select(table).where(table.c.id == row_id)).mappings().one())
+    found = store.read("toy", lambda tx: tx.row(sa.select(table).where(table.c.id == row_id)))
+    assert found is not None
+    return found
