@@ -46,7 +46,7 @@ class Caller:
 class Policy(Protocol):
     """The rules of who may do what (``breezeblock.api.policy`` in production)."""
 
-    def allows(self, rule: str, caller: Caller, target: Mapping[str, Any]) -> bool:
+    def allows(self, rule: str, caller: Caller, target: Mapping[Any, Any]) -> bool:
         """Whether ``caller`` may do ``rule`` to ``target``; an unknown rule is a programming error and raises KeyError."""
 
 
@@ -75,6 +75,8 @@ class Request:
     """Declared fields that were sent beside the body's key, such as scheduler hints."""
     headers: Mapping[str, str] = field(default_factory=nothing)
     """Request headers, names in lower case."""
+    asked: set[str] = field(default_factory=set)
+    """The rules that :meth:`authorize` let pass; the dispatcher wants the route's among them before it commits."""
     _ids: dict[str, str] = field(default_factory=dict)
 
     def new_id(self, label: str) -> str:
@@ -84,16 +86,17 @@ class Request:
             found = self._ids[label] = str(uuid.uuid4())
         return found
 
-    def allowed(self, rule: str, target: Mapping[str, Any] | None = None) -> bool:
+    def allowed(self, rule: str, target: Mapping[Any, Any] | None = None) -> bool:
         """Whether the caller may do ``rule`` (``volume:extend``) to ``target``; None stands for something of the caller's own project."""
         return self.policy.allows(rule, self.caller, self._own() if target is None else target)
 
-    def authorize(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
+    def authorize(self, rule: str, target: Mapping[Any, Any] | None = None) -> None:
         """Raise :class:`errors.Forbidden` unless :meth:`allowed`."""
         if not self.allowed(rule, target):
             raise errors.Forbidden(rule=rule)
+        self.asked.add(rule)
 
-    def _own(self) -> Mapping[str, Any]:
+    def _own(self) -> Mapping[Any, Any]:
         return {"project_id": self.caller.project_id, "user_id": self.caller.user_id}
 
 
