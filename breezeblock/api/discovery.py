@@ -6,7 +6,6 @@ one) and the same document at ``/v3`` (200). Needs no authentication and no data
 
 from typing import Any
 
-from breezeblock.api.negotiate import text
 from breezeblock.core.versions import HIGH, LOW
 
 UPDATED = "2023-08-31T00:00:00Z"
@@ -20,8 +19,8 @@ def document(base: str) -> dict[str, Any]:
             {
                 "id": "v3.0",
                 "status": "CURRENT",
-                "version": text(HIGH.number),
-                "min_version": text(LOW.number),
+                "version": str(HIGH),
+                "min_version": str(LOW),
                 "updated": UPDATED,
                 "links": [
                     {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},

@@ -30,13 +30,8 @@ def negotiate(header: str | None) -> RequestVersion:
         raise errors.Invalid(reason=f"API version '{asked[:40]}' is not of the form MAJOR.MINOR.")
     version = RequestVersion((int(number[1]), int(number[2])))
     if not version.served:
-        raise errors.VersionNotAcceptable(asked=version, low=text(LOW.number), high=text(HIGH.number))
+        raise errors.VersionNotAcceptable(asked=version, low=LOW, high=HIGH)
     return version
-
-
-def text(number: tuple[int, int]) -> str:
-    """A version's number as people write it."""
-    return f"{number[0]}.{number[1]}"
 
 
 def _asked(header: str) -> str | None:

@@ -137,7 +137,7 @@ def _check(route: Route, rules: Any) -> None:
 
 
 def _check_overlap(group: list[Route]) -> None:
-    for version in (RequestVersion(v.number) for v in V):
+    for version in (RequestVersion.of(v) for v in V):
         serving = [route for route in group if route.serves(version)]
         if len(serving) > 1:
             raise ValueError(f"route {serving[0]}: version {version} has it twice")
