@@ -183,6 +183,18 @@ class ObjectMissing(DriverError):
     code = "driver.missing"
 
 
+class DaemonRefused(DriverError):
+    """The storage daemon refused {command}: {reason}"""
+
+    code = "export.refused"
+
+
+class DaemonSilent(DriverError):
+    """The storage daemon does not answer: {reason}"""
+
+    code = "export.silent"
+
+
 class ObjectBusy(DriverError):
     """{what} is in use on the backend: {reason}"""
 

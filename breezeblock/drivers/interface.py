@@ -169,21 +169,28 @@ def parse_object_name(name: str) -> tuple[str, str, int] | None:
 
 @runtime_checkable
 class LiveImages(Protocol):
-    """The daemons that hold images open; a driver asks it before it touches an image in place."""
+    """The daemons that hold images open; a driver asks it before it touches an image in place.
 
-    def offline(self, volume_id: str) -> Any:
-        """A context manager that holds the volume's export lock, so that no daemon can start; raises ObjectBusy when one runs."""
+    A driver hands in its job's fence token for the volume wherever it can: the exports of this host then
+    refuse a late caller of theirs whom the driver's own fence has never met (protocol rule R2).
+    """
+
+    def offline(self, volume_id: str, token: Token | None = None) -> Any:
+        """A context manager that holds the volume's export lock, so that no daemon can start.
+
+        Raises ObjectBusy when one runs, Fenced for a late caller.
+        """
 
     def running(self, volume_id: str) -> bool:
         """Whether a daemon of this host has the volume open."""
 
-    def switch_to_overlay(self, volume_id: str, overlay_path: str) -> None:
+    def switch_to_overlay(self, volume_id: str, overlay_path: str, token: Token | None = None) -> None:
         """Make ``overlay_path`` the active layer, atomically and crash-consistently. Repeating it is harmless.
 
         ``overlay_path`` is an existing qcow2 file whose backing file is the open image.
         """
 
-    def resize(self, volume_id: str, size_bytes: int) -> None:
+    def resize(self, volume_id: str, size_bytes: int, token: Token | None = None) -> None:
         """Grow the open image and what the clients see; never shrinks."""
 
 
