@@ -31,7 +31,6 @@ def engine_options(name: str, limits: Limits) -> dict[str, Any]:
     """UPDATE counts the rows that it matched, whether or not it changed them."""
     connect = {
         "charset": "utf8mb4",
-        "collation": COLLATION,
         "client_flag": CLIENT.FOUND_ROWS,
         "autocommit": True,
         "connect_timeout": max(1, round(limits.connect)),
@@ -49,12 +48,18 @@ def connect(arguments: Sequence[Any], keywords: dict[str, Any], limits: Limits) 
 
 def prepare(raw: "pymysql.connections.Connection[Any]", name: str, limits: Limits) -> None:
     """Two round trips: the session's modes and bounds, and the check that a commit is on disk when it is acknowledged."""
+    lock = max(1, round(limits.lock))
+    settings = {
+        "tx_isolation": "READ-COMMITTED",
+        "sql_mode": _MODES,
+        "collation_connection": COLLATION,
+        "innodb_lock_wait_timeout": lock,
+        "lock_wait_timeout": lock,
+        "max_statement_time": limits.statement,
+        "idle_transaction_timeout": max(1, round(limits.idle_in_transaction)),
+    }
     with raw.cursor() as cursor:
-        cursor.execute(
-            "SET SESSION tx_isolation='READ-COMMITTED', sql_mode=%s, innodb_lock_wait_timeout=%s, lock_wait_timeout=%s,"
-            " max_statement_time=%s, idle_transaction_timeout=%s",
-            (_MODES, max(1, round(limits.lock)), max(1, round(limits.lock)), limits.statement, max(1, round(limits.idle_in_transaction))),
-        )
+        cursor.execute(f"SET SESSION {', '.join(f'{setting} = %s' for setting in settings)}", list(settings.values()))
         cursor.execute("SELECT @@innodb_flush_log_at_trx_commit, @@sync_binlog")
         row = cursor.fetchone()
     flush, sync = row if row is not None else (None, None)

@@ -114,8 +114,8 @@ class Participant:
             return self._at == "new" and _gate_is_taken(self._watcher)
         if self._watcher.dialect == "postgresql":
             return bool(self._watcher.read("lock waits", lambda tx: tx.execute(_POSTGRESQL_WAITS, {"name": self.name}).scalar_one()))
-        status = self._watcher.read("lock waits", lambda tx: tx.execute(sa.text("SHOW ENGINE INNODB STATUS")).one())
-        transactions = str(status[2]).split("---TRANSACTION ")
+        status = self._watcher.read("lock waits", lambda tx: tx.execute(sa.text("SHOW ENGINE INNODB STATUS")).mappings().one())
+        transactions = str(status["Status"]).split("---TRANSACTION ")
         return any("LOCK WAIT" in one and f"thread id {self._session}," in one for one in transactions)
 
     def _now(self, at: str, *, executed: int = 0) -> None:
