@@ -4,6 +4,31 @@ Read it as the table of contents. A path's order here means nothing; literal par
 """
 
 from breezeblock.api.route import Route
+from breezeblock.resources.availability_zones import list as zone_list
+from breezeblock.resources.extensions import list as extension_list
+from breezeblock.resources.extensions import show as extension_show
+from breezeblock.resources.limits import show as limits_show
+from breezeblock.resources.pools import list as pool_list
+from breezeblock.resources.pools import show_capabilities
+from breezeblock.resources.quotas import defaults as quota_defaults
+from breezeblock.resources.quotas import delete as quota_delete
+from breezeblock.resources.quotas import show as quota_show
+from breezeblock.resources.quotas import update as quota_update
+from breezeblock.resources.services import disable as service_disable
+from breezeblock.resources.services import disable_log_reason as service_disable_log_reason
+from breezeblock.resources.services import enable as service_enable
+from breezeblock.resources.services import list as service_list
+from breezeblock.resources.types import create as type_create
+from breezeblock.resources.types import create_specs as type_create_specs
+from breezeblock.resources.types import delete as type_delete
+from breezeblock.resources.types import delete_spec as type_delete_spec
+from breezeblock.resources.types import list as type_list
+from breezeblock.resources.types import list_specs as type_list_specs
+from breezeblock.resources.types import show as type_show
+from breezeblock.resources.types import show_default as type_show_default
+from breezeblock.resources.types import show_spec as type_show_spec
+from breezeblock.resources.types import update as type_update
+from breezeblock.resources.types import update_spec as type_update_spec
 from breezeblock.resources.volumes import create as volume_create
 from breezeblock.resources.volumes import delete as volume_delete
 from breezeblock.resources.volumes import extend as volume_extend
@@ -13,4 +38,32 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/volumes", volume_create, "volume:create", answers=202),
     Route("DELETE", "/volumes/{volume_id}", volume_delete, ("volume:delete", "volume:force_delete"), answers=202),
     Route("POST", "/volumes/{volume_id}/action", volume_extend, "volume:extend", action="os-extend", answers=202),
+    # volume types and their extra specs
+    Route("GET", "/types", type_list, "volume_extension:type_get_all"),
+    Route("POST", "/types", type_create, "volume_extension:type_create"),
+    Route("GET", "/types/default", type_show_default, "volume_extension:type_get"),
+    Route("GET", "/types/{type_id}", type_show, "volume_extension:type_get"),
+    Route("PUT", "/types/{type_id}", type_update, "volume_extension:type_update"),
+    Route("DELETE", "/types/{type_id}", type_delete, "volume_extension:type_delete", answers=202),
+    Route("GET", "/types/{type_id}/extra_specs", type_list_specs, "volume_extension:types_extra_specs:index"),
+    Route("POST", "/types/{type_id}/extra_specs", type_create_specs, "volume_extension:types_extra_specs:create"),
+    Route("GET", "/types/{type_id}/extra_specs/{key}", type_show_spec, "volume_extension:types_extra_specs:show"),
+    Route("PUT", "/types/{type_id}/extra_specs/{key}", type_update_spec, "volume_extension:types_extra_specs:update"),
+    Route("DELETE", "/types/{type_id}/extra_specs/{key}", type_delete_spec, "volume_extension:types_extra_specs:delete", answers=202),
+    # quotas and limits
+    Route("GET", "/limits", limits_show, "limits_extension:used_limits"),
+    Route("GET", "/os-quota-sets/{project_id}", quota_show, "volume_extension:quotas:show"),
+    Route("PUT", "/os-quota-sets/{project_id}", quota_update, "volume_extension:quotas:update"),
+    Route("DELETE", "/os-quota-sets/{project_id}", quota_delete, "volume_extension:quotas:delete"),
+    Route("GET", "/os-quota-sets/{project_id}/defaults", quota_defaults, "volume_extension:quotas:show"),
+    # operation
+    Route("GET", "/os-services", service_list, "volume_extension:services:index"),
+    Route("PUT", "/os-services/enable", service_enable, "volume_extension:services:update"),
+    Route("PUT", "/os-services/disable", service_disable, "volume_extension:services:update"),
+    Route("PUT", "/os-services/disable-log-reason", service_disable_log_reason, "volume_extension:services:update"),
+    Route("GET", "/scheduler-stats/get_pools", pool_list, "scheduler_extension:scheduler_stats:get_pools"),
+    Route("GET", "/capabilities/{host}", show_capabilities, "volume_extension:capabilities"),
+    Route("GET", "/os-availability-zone", zone_list, "volume_extension:availability_zone_list"),
+    Route("GET", "/extensions", extension_list, "volume_extension:extensions"),
+    Route("GET", "/extensions/{alias}", extension_show, "volume_extension:extensions"),
 )

@@ -89,7 +89,7 @@ def _condition(one: Filter, name: str, value: str, req: Request) -> list[sa.Colu
     if isinstance(kind, sa.DateTime):
         return _moments(one.column, name, value)
     if isinstance(kind, sa.JSON):
-        return [holds_entry(one.column, key, entry, req.tx.dialect) for key, entry in _entries(name, value).items()]
+        return [holds_entry(one.column, key, entry, req.tx.dialect) for key, entry in entries(name, value).items()]
     return [one.column == value]
 
 
@@ -126,7 +126,7 @@ def _moments(column: sa.Column[Any], name: str, value: str) -> list[sa.ColumnEle
     return found
 
 
-def _entries(name: str, value: str) -> dict[str, str]:
+def entries(name: str, value: str) -> dict[str, str]:
     """An object of text, as JSON or as Python's clients write a dict."""
     for read in (json.loads, ast.literal_eval):
         try:

@@ -50,13 +50,7 @@ def hint(pool: Pool, wanted: Wanted) -> str | None:
 
 def capability(pool: Pool, wanted: Wanted) -> str | None:
     """The volume type's extra specs."""
-    facts = pool.facts()
-    unmet = [
-        f"{':'.join(path)} is {shown!r}, wanted is {spec!r}"
-        for path, spec in specs.demanded(wanted.extra_specs).items()
-        if not specs.matches(shown := specs.lookup(facts, path), spec)
-    ]
-    return "; ".join(unmet) or None
+    return "; ".join(specs.unmet(pool.facts(), wanted.extra_specs)) or None
 
 
 def space(pool: Pool, wanted: Wanted) -> str | None:

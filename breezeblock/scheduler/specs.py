@@ -88,3 +88,12 @@ def lookup(facts: Mapping[str, Any], path: tuple[str, ...]) -> Any:
             return None
         value = value[step]
     return value
+
+
+def unmet(facts: Mapping[str, Any], extra_specs: Mapping[str, str]) -> list[str]:
+    """One sentence for each spec that ``facts`` do not meet."""
+    return [
+        f"{':'.join(path)} is {shown!r}, wanted is {spec!r}"
+        for path, spec in demanded(extra_specs).items()
+        if not matches(shown := lookup(facts, path), spec)
+    ]

@@ -10,6 +10,7 @@ transaction. Charges come last before the commit, after the pools (protocol rule
 import functools
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -18,6 +19,7 @@ from breezeblock.config import QuotaDefaults
 from breezeblock.resources.types.table import volume_types
 from breezeblock.store.engine import Tx
 from breezeblock.store.tables.protocol import quotas
+from breezeblock.store.upsert import upsert
 
 _log = logging.getLogger(__name__)
 
@@ -67,14 +69,6 @@ def negative(deltas: Mapping[str, int]) -> dict[str, int]:
     return {name: -delta for name, delta in deltas.items()}
 
 
-def stored_name(name: str, type_ids: Mapping[str, str]) -> str | None:
-    """The counter that users call ``name``, given the ids of the types by name; None when there is no such counter."""
-    if name in RESOURCES:
-        return name
-    kinds = [kind for kind in PER_TYPE if name.startswith(f"{kind}_") and name.removeprefix(f"{kind}_") in type_ids]
-    return f"{kinds[0]}_{type_ids[name.removeprefix(f'{kinds[0]}_')]}" if kinds else None
-
-
 def names_of_type(type_id: str) -> list[str]:
     """All counters of one type, as stored."""
     return [f"{kind}_{type_id}" for kind in PER_TYPE]
@@ -121,6 +115,48 @@ def _statement(dialect: str, count: int) -> sa.TextClause:
     return sa.text(
         f"INSERT INTO quotas (project_id, resource, in_use) VALUES {values} {_ADD[dialect]} RETURNING resource, in_use, hard_limit"  # noqa: S608 - no text of a user's is in it
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One counter of a project: what users call it and how it is stored, what it may be and what it is."""
+
+    name: str
+    stored: str
+    limit: int
+    in_use: int
+
+
+def standing(tx: Tx, project_id: str | None, defaults: QuotaDefaults, *, private_types: bool) -> list[Standing]:
+    """Every counter of the project, or of a project that has no row yet (None), those of types by the types' names. Two statements."""
+    rows = {}
+    if project_id is not None:
+        rows = {row.resource: row for row in tx.execute(sa.select(quotas).where(quotas.c.project_id == project_id))}
+    types = sa.select(volume_types.c.id, volume_types.c.name).order_by(volume_types.c.name)
+    if not private_types:
+        types = types.where(volume_types.c.is_public.is_(sa.true()))
+    known = tx.execute(types).all()
+    names = [(name, name) for name in RESOURCES] + [(f"{kind}_{row.name}", f"{kind}_{row.id}") for row in known for kind in PER_TYPE]
+    found = []
+    for name, stored in names:
+        row = rows.get(stored)
+        limit = limit_of(defaults, stored, row.hard_limit if row is not None else None)
+        found.append(Standing(name, stored, limit, row.in_use if row is not None else 0))
+    return found
+
+
+def set_limits(tx: Tx, project_id: str, limits: Mapping[str, int]) -> None:
+    """Give the project limits of its own, by the names as stored; -1 is none."""
+    for resource, limit in sorted(limits.items()):
+        row = {"project_id": project_id, "resource": resource, "in_use": 0, "hard_limit": limit}
+        tx.execute(upsert(tx, quotas, row, lambda incoming: {"hard_limit": incoming["hard_limit"]}))
+
+
+def forget_limits(tx: Tx, project_id: str) -> None:
+    """Take the project's own limits away."""
+    own = (quotas.c.project_id == project_id, quotas.c.hard_limit.is_not(None))
+    tx.execute(sa.select(quotas.c.resource).where(*own).order_by(quotas.c.resource).with_for_update()).all()
+    tx.execute(sa.update(quotas).where(*own).values(hard_limit=None))
 
 
 def largest_volume_gib(tx: Tx, project_id: str, defaults: QuotaDefaults) -> int:

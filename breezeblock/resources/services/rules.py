@@ -10,6 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from breezeblock import errors
+from breezeblock.core import fields
+from breezeblock.core.bodies import Body
+from breezeblock.core.requests import Request
 from breezeblock.resources.services.table import services
 from breezeblock.store.engine import Tx
 from breezeblock.store.tables.protocol import workers
@@ -18,6 +22,9 @@ from breezeblock.store.upsert import insert_missing
 SCHEDULER = "cinder-scheduler"
 VOLUME = "cinder-volume"
 LIVE = "live"
+
+WHICH = Body(None, {"host": fields.text(255, shortest=1).but(required=True), "binary": fields.TEXT, "service": fields.TEXT})
+"""How requests name a service; ``service`` is the binary's older name."""
 
 Serving = tuple[str, str]
 """A host's name, and a queue that one of its live workers takes jobs from."""
@@ -37,6 +44,18 @@ def register(
     row = {**current, "binary": binary, "host": host, "uuid": service_uuid, "disabled": False, "created_at": now, "updated_at": None}
     tx.execute(insert_missing(tx, services, row, unique="host"))
     tx.execute(known)
+
+
+def switch(req: Request, *, disabled: bool, reason: str | None) -> tuple[str, str]:
+    """Enable or disable the service that the body names; returns its host and binary. Raises errors.Invalid and errors.NotFound."""
+    host, binary = req.body["host"], req.body.get("binary") or req.body.get("service")
+    if not binary:
+        raise errors.Invalid(reason="Invalid input: the body lacks the required field 'binary'.")
+    one = sa.update(services).where(services.c.host == host, services.c.binary == binary)
+    values = {"disabled": disabled, "disabled_reason": reason, "updated_at": req.clock.utcnow()}
+    if req.tx.execute(one.values(values)).rowcount != 1:
+        raise errors.NotFound(kind="Service", id=f"{binary} on {host}")
+    return host, binary
 
 
 def serving(tx: Tx) -> Collection[Serving]:

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 
 from breezeblock import errors
 from breezeblock.core.requests import Request
+from breezeblock.resources.snapshots.table import snapshots
 from breezeblock.resources.types.table import volume_types
+from breezeblock.resources.volumes.table import volumes
 from breezeblock.scheduler.specs import matches
 from breezeblock.store.engine import Tx
 
@@ -29,6 +31,17 @@ def seen(req: Request, type_id: str) -> Mapping[str, Any]:
     if row is None or not visible(req, row):
         raise errors.NotFound(kind="Volume type", id=type_id)
     return row
+
+
+def visible_specs(extra_specs: Mapping[str, str]) -> dict[str, str]:
+    """What users may read of a type's extra specs."""
+    return {key: value for key, value in extra_specs.items() if key in VISIBLE_SPECS}
+
+
+def readable_specs(req: Request, row: Mapping[str, Any]) -> Mapping[str, str]:
+    """What the caller may read of a type's extra specs."""
+    specs: Mapping[str, str] = row["extra_specs"]
+    return specs if req.allowed("volume_extension:types_extra_specs:read_sensitive") else visible_specs(specs)
 
 
 def visible(req: Request, row: Mapping[str, Any]) -> bool:
@@ -76,6 +89,53 @@ def check_size(row: Mapping[str, Any], size_gib: int) -> None:
         raise errors.Invalid(reason=f"Volumes of type {row['name']} have at least {least} GiB; {size_gib} GiB were asked for.")
     if most is not None and size_gib > int(most):
         raise errors.Invalid(reason=f"Volumes of type {row['name']} have at most {most} GiB; {size_gib} GiB were asked for.")
+
+
+def locked(req: Request, type_id: str) -> Mapping[str, Any]:
+    """The type of this id, with everybody who makes a volume of it waited for and kept out until the commit.
+
+    Raises errors.NotFound.
+    """
+    row = req.tx.execute(sa.select(volume_types).where(volume_types.c.id == type_id).with_for_update()).one_or_none()
+    if row is None:
+        raise errors.NotFound(kind="Volume type", id=type_id)
+    return row._asdict()
+
+
+def refuse_if_used(tx: Tx, row: Mapping[str, Any], verb: str) -> None:
+    """Raise errors.ConflictAsInvalid when there are volumes or snapshots of the :func:`locked` type.
+
+    The lock is the guard: whoever makes a volume holds the type's row first, so what was committed before is seen here.
+    """
+    of_type = (sa.exists().where(volumes.c.volume_type_id == row["id"]), sa.exists().where(snapshots.c.volume_type_id == row["id"]))
+    if tx.execute(sa.select(sa.or_(*of_type))).scalar_one():
+        raise errors.ConflictAsInvalid(verb=verb, kind="volume type", id=row["id"], reasons="there are volumes or snapshots of it.")
+
+
+def change_specs(req: Request, row: Mapping[str, Any], extra_specs: Mapping[str, str]) -> None:
+    """Give the :func:`locked` type these extra specs. Refused when there are volumes of it, which were placed by the old ones."""
+    refuse_if_used(req.tx, row, "Changing the extra specs of")
+    check_specs(extra_specs)
+    values = {"extra_specs": dict(extra_specs), "updated_at": req.clock.utcnow()}
+    req.tx.execute(sa.update(volume_types).where(volume_types.c.id == row["id"]).values(values))
+
+
+def check_specs(extra_specs: Mapping[str, str]) -> None:
+    """Raise errors.Invalid for specs that this service itself reads and cannot understand."""
+    sizes: dict[str, int] = {}
+    for end in ("min", "max"):
+        text = extra_specs.get(f"provisioning:{end}_vol_size")
+        if text is not None and not (text.isascii() and text.isdigit() and int(text) > 0):
+            raise errors.Invalid(
+                reason=f"The extra spec provisioning:{end}_vol_size must be a whole number of GiB, 1 or more; it is {text!r}."
+            )
+        if text is not None:
+            sizes[end] = int(text)
+    if sizes.get("min", 0) > sizes.get("max", sizes.get("min", 0)):
+        raise errors.Invalid(reason="The extra spec provisioning:min_vol_size is larger than provisioning:max_vol_size.")
+    named = extra_specs.get("RESKEY:availability_zones")
+    if named is not None and not all(zone.strip() for zone in named.split(",")):
+        raise errors.Invalid(reason="The extra spec RESKEY:availability_zones must name zones, separated by commas.")
 
 
 def _by(tx: Tx, column: sa.Column[str], value: str, *, hold: bool) -> Mapping[str, Any] | None:

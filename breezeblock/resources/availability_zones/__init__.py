@@ -1,0 +1,1 @@
+"""Availability zones: the names that services of volumes stand under."""

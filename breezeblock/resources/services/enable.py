@@ -1,0 +1,16 @@
+"""Let a service take new work again.
+
+disabled --request--> enabled
+"""
+
+from breezeblock.core.requests import Answer, Request
+from breezeblock.resources.services import rules
+
+BODY = rules.WHICH
+
+
+def request(req: Request) -> Answer:
+    """The scheduler sees it with its next choice."""
+    req.authorize("volume_extension:services:update")
+    host, binary = rules.switch(req, disabled=False, reason=None)
+    return Answer(200, {"host": host, "service": binary, "binary": binary, "disabled": False, "status": "enabled"})
