@@ -10,7 +10,7 @@ from typing import Any
 
 import falcon
 
-from breezeblock import errors
+from breezeblock import errors, logs
 from breezeblock.api import discovery, envelope, health, incoming
 from breezeblock.api.dispatch import Dispatcher
 from breezeblock.api.negotiate import HEADER, negotiate
@@ -64,26 +64,36 @@ class _Around:
         if context.version is not None:
             resp.set_header(HEADER, f"volume {context.version}")
         resp.append_header("Vary", HEADER)
-        if _log.isEnabledFor(logging.INFO):
-            _log_request(req, resp)
+        _log_request(req, resp)
 
 
 def _log_request(req: falcon.Request, resp: falcon.Response) -> None:
-    """One line per request. Never the query, the headers or a body: they may hold what is secret."""
-    caller = req.context.caller
-    _log.info(
-        "%s %s %s %.1f ms",
-        req.method,
-        req.path.encode("unicode_escape").decode(),
-        resp.status_code,
-        (time.monotonic() - req.context.started) * 1000,
-        extra={
-            "request_id": req.context.request_id,
-            "global_request_id": incoming.global_request_id(req),
-            "user_id": caller and caller.user_id,
-            "project_id": caller and caller.project_id,
-        },
-    )
+    """One line for each write and each refusal; for what was only read, at level DEBUG.
+
+    Never the query, the headers or a body: they may hold what is secret.
+    """
+    level = logging.INFO if req.method != "GET" or resp.status_code >= 400 else logging.DEBUG
+    if _log.isEnabledFor(level):
+        took = (time.monotonic() - req.context.started) * 1000
+        _say(req, level, f"answered {resp.status_code} in {took:.1f} ms")
+
+
+def _say(req: falcon.Request, level: int, what: str, trouble: BaseException | None = None) -> None:
+    """A line of the log about this request, under its id; the calling service's id for the whole operation is named."""
+    context = req.context
+    who = f"{context.caller.user_id}:{context.caller.project_id}" if context.caller else "nobody"
+    whole = incoming.global_request_id(req)
+    with logs.bound(request_id=context.request_id):
+        _log.log(
+            level,
+            "%s %s by %s%s %s",
+            req.method,
+            req.path.encode("unicode_escape").decode(),
+            who,
+            f" for {whole}" if whole else "",
+            what,
+            exc_info=trouble,
+        )
 
 
 class _Versions:
@@ -121,16 +131,10 @@ class _Health:
 
 def _refused(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
     """A refusal that somebody decided on."""
-    if error.status >= 500:
-        _log.log(
-            logging.WARNING if isinstance(error, errors.Unavailable) else logging.ERROR,
-            "%s %s: %s",
-            req.method,
-            req.path.encode("unicode_escape").decode(),
-            error,
-            exc_info=None if isinstance(error, errors.Unavailable) else error,
-            extra={"request_id": req.context.request_id},
-        )
+    if isinstance(error, errors.Unavailable):
+        _say(req, logging.WARNING, f"is put off: {error}")
+    elif error.status >= 500:
+        _say(req, logging.ERROR, f"failed: {error}", error)
     resp.status, resp.data, headers = envelope.of(error)
     resp.content_type = falcon.MEDIA_JSON
     resp.set_headers(headers)
@@ -138,9 +142,7 @@ def _refused(req: falcon.Request, resp: falcon.Response, error: Any, params: Any
 
 def _unexpected(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
     """A defect of ours: the log gets all of it, the client its id."""
-    _log.error(
-        "%s %s failed", req.method, req.path.encode("unicode_escape").decode(), exc_info=error, extra={"request_id": req.context.request_id}
-    )
+    _say(req, logging.ERROR, "failed", error)
     resp.status, resp.data = 500, envelope.body(500, envelope.UNEXPECTED)
     resp.content_type = falcon.MEDIA_JSON
 

@@ -12,7 +12,7 @@ from typing import Any
 import falcon
 import orjson
 
-from breezeblock import errors
+from breezeblock import errors, logs
 from breezeblock.api import incoming
 from breezeblock.api.route import Bound, Method
 from breezeblock.api.services import ApiServices
@@ -46,9 +46,10 @@ class Dispatcher:
         bound, sent = self._choose(method, req, version)
         request = self._request(req, caller, version, headers, path_project)
         _read_into(request, bound, sent, incoming.query(req))
-        answer = self._perform(bound, request, path_ids)
-        if isinstance(answer, Wait):
-            answer = self._waiting.answer(bound.name, answer, request)
+        with logs.bound(request_id=request.request_id):
+            answer = self._perform(bound, request, path_ids)
+            if isinstance(answer, Wait):
+                answer = self._waiting.answer(bound.name, answer, request)
         _write(answer, resp)
 
     def _choose(self, method: Method, req: falcon.Request, version: RequestVersion) -> tuple[Bound, Any]:
