@@ -14,8 +14,8 @@ from breezeblock.api.route import Route
 from breezeblock.config import ApiSettings, Settings
 from breezeblock.core import claims, jobs
 from breezeblock.core.bodies import Body
-from breezeblock.core.clock import SystemClock
 from breezeblock.core.claims import Wanted
+from breezeblock.core.clock import SystemClock
 from breezeblock.core.jobs import Ending, JobRow
 from breezeblock.core.leases import Incarnation, register
 from breezeblock.core.requests import Answer, JobResult, Request, Wait
