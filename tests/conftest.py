@@ -3,9 +3,9 @@
 import pytest
 
 from tests.support import servers
-from tests.support.databases import database, empty_database, kind, store
+from tests.support.databases import database, empty_database, store
 
-__all__ = ["database", "empty_database", "kind", "store"]
+__all__ = ["database", "empty_database", "store"]
 
 _owner = pytest.StashKey[bool]()
 

@@ -81,7 +81,7 @@ class Store:
                     return value
                 rerun = patience.unsettled = lost.frame.witness is None
             except sa.exc.DBAPIError as error:
-                patience.spend(self._trouble(error), error)
+                patience.spend(self.trouble(error), error)
 
     def read(self, name: str, work: Callable[[Tx], T]) -> T:
         """Run ``work`` where it can only read, each statement seeing what is committed. Tried again when the connection breaks.
@@ -97,7 +97,11 @@ class Store:
                 return outcome.finish()
             except sa.exc.DBAPIError as error:
                 self._forget_if_lost(error)
-                patience.spend(self._trouble(error), error)
+                patience.spend(self.trouble(error), error)
+
+    def trouble(self, error: sa.exc.DBAPIError) -> Trouble:
+        """What an error that a transaction raised means."""
+        return self._database.classify(error.orig or error)
 
     def dispose(self) -> None:
         """Close the idle connections. The store can be used again."""
@@ -152,7 +156,7 @@ class Store:
                 self._reach(f"{name}.commit.before")
             except BaseException:
                 self._abandon(connection)
-                if frame.error is not None and self._trouble(frame.error) in _RETRIED:
+                if frame.error is not None and self.trouble(frame.error) in _RETRIED:
                     raise frame.error from None
                 raise
             outcome = Outcome(value, frame.actions)
@@ -199,14 +203,14 @@ class Store:
                         connection.execute(*frame.witness.insert)
                         return False
                     except sa.exc.DBAPIError as error:
-                        if self._trouble(error) is not Trouble.DUPLICATE:
+                        if self.trouble(error) is not Trouble.DUPLICATE:
                             raise
                     finally:
                         self._abandon(connection)
                     return connection.execute(frame.witness.exists).first() is not None
             except sa.exc.DBAPIError as error:
                 self._forget_if_lost(error)
-                patience.spend(self._trouble(error), error)
+                patience.spend(self.trouble(error), error)
 
     def _abandon(self, connection: sa.Connection) -> None:
         """Roll all of it back; a connection that cannot do that is never used again."""
@@ -224,13 +228,10 @@ class Store:
         self._age += 1
 
     def _forget_if_lost(self, error: sa.exc.DBAPIError, connection: sa.Connection | None = None) -> None:
-        if self._trouble(error) is Trouble.LOST:
+        if self.trouble(error) is Trouble.LOST:
             self._age += 1
             if connection is not None and not connection.invalidated:
                 connection.invalidate()
-
-    def _trouble(self, error: sa.exc.DBAPIError) -> Trouble:
-        return self._database.classify(error.orig or error)
 
 
 def _dump(value: Any) -> str:

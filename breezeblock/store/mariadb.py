@@ -1,5 +1,6 @@
 """MariaDB through PyMySQL: READ COMMITTED, strict, rows matched, and nothing acknowledged that is not on disk (R7, R8)."""
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,6 @@ def engine_options(name: str, limits: Limits) -> dict[str, Any]:
     """UPDATE counts the rows that it matched, whether or not it changed them."""
     connect = {
         "charset": "utf8mb4",
-        "collation": COLLATION,
         "client_flag": CLIENT.FOUND_ROWS,
         "autocommit": True,
         "connect_timeout": max(1, round(limits.connect)),
@@ -48,21 +48,48 @@ def connect(arguments: Sequence[Any], keywords: dict[str, Any], limits: Limits) 
 
 def prepare(raw: "pymysql.connections.Connection[Any]", name: str, limits: Limits) -> None:
     """Two round trips: the session's modes and bounds, and the check that a commit is on disk when it is acknowledged."""
+    lock = max(1, round(limits.lock))
+    settings = {
+        "tx_isolation": "READ-COMMITTED",
+        "sql_mode": _MODES,
+        "collation_connection": COLLATION,
+        "innodb_lock_wait_timeout": lock,
+        "lock_wait_timeout": lock,
+        "max_statement_time": limits.statement,
+        "idle_transaction_timeout": max(1, round(limits.idle_in_transaction)),
+    }
     with raw.cursor() as cursor:
-        cursor.execute(
-            "SET SESSION tx_isolation='READ-COMMITTED', sql_mode=%s, innodb_lock_wait_timeout=%s, lock_wait_timeout=%s,"
-            " max_statement_time=%s, idle_transaction_timeout=%s",
-            (_MODES, max(1, round(limits.lock)), max(1, round(limits.lock)), limits.statement, max(1, round(limits.idle_in_transaction))),
-        )
-        cursor.execute("SELECT @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin")
+        cursor.execute(f"SET SESSION {', '.join(f'{setting} = %s' for setting in settings)}", list(settings.values()))
+        cursor.execute("SELECT @@innodb_flush_log_at_trx_commit, @@sync_binlog")
         row = cursor.fetchone()
-    flush, sync, _binlog = row if row is not None else (None, None, None)
-    wrong = [f"{name}={value}" for name, value in (("innodb_flush_log_at_trx_commit", flush), ("sync_binlog", sync)) if value != 1]
+    flush, sync = row if row is not None else (None, None)
+    wrong = [f"{setting}={value}" for setting, value in (("innodb_flush_log_at_trx_commit", flush), ("sync_binlog", sync)) if value != 1]
     if wrong:
         raise errors.BadConfiguration(
             reason=f"MariaDB runs with {' and '.join(wrong)}, so that a commit it acknowledged may be lost."
             " Set innodb_flush_log_at_trx_commit=1 and sync_binlog=1 in the server's configuration"
         )
+    if _is_incarnation(name):
+        _register(raw, name)
+
+
+def _is_incarnation(name: str) -> bool:
+    """Whether a session's owner is a worker, whose names are UUIDs."""
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
+
+
+def _register(raw: "pymysql.connections.Connection[Any]", incarnation: str) -> None:
+    """Let the session be found and ended when its owner is fenced (R7)."""
+    with raw.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK(CONCAT(%s, ':', CONNECTION_ID()), 0)", (incarnation,))
+        try:
+            cursor.execute("REPLACE INTO worker_sessions (worker_id, session_id) VALUES (%s, CONNECTION_ID())", (incarnation,))
+        except pymysql.ProgrammingError as error:
+            if error.args[0] != ER.NO_SUCH_TABLE:
+                raise
 
 
 def begin(raw: "pymysql.connections.Connection[Any]") -> None:

@@ -32,12 +32,6 @@ def _seed(tx: Tx, type_id: str) -> None:
     if tx.execute(sa.select(deployment.c.id)).first() is not None:
         return
     tx.execute(sa.insert(deployment), {"id": 1, "db_term": 1, "payload_pin": 1})
-    kind = {
-        "id": type_id,
-        "name": "__DEFAULT__",
-        "description": "The type of volumes that ask for none.",
-        "is_public": True,
-        "extra_specs": {},
-    }
+    kind = {"id": type_id, "name": "__DEFAULT__", "description": "Of volumes that ask for no type.", "is_public": True, "extra_specs": {}}
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     tx.execute(sa.insert(metadata.tables["volume_types"]), kind | {"created_at": now})

@@ -25,7 +25,6 @@ from breezeblock.store.tables import metadata
 from tests.support.servers import Server, locked, shared_server
 
 KINDS = ("sqlite", "postgresql", "mysql")
-_TEMPLATE = "template_migrated"
 
 
 def all_tables() -> sa.MetaData:
@@ -43,29 +42,23 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: p
         yield _sqlite(tmp_path, tmp_path_factory)
         return
     server = shared_server(request.param)
-    name = {"postgresql": _postgresql, "mysql": _mariadb}[request.param](server)
+    name = _take(server)
     yield server.url(name)
-    {"postgresql": _drop_postgresql, "mysql": _release_mariadb}[request.param](server, name)
-
-
-@pytest.fixture
-def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a database without any table, of the kind that the test's parameter ``kind`` names."""
-    kind = request.getfixturevalue("kind")
-    if kind == "sqlite":
-        yield f"sqlite:///{tmp_path}/empty.db"
-        return
-    server = shared_server(kind)
-    name = f"empty_{uuid.uuid4().hex}"
-    administer(server, f"CREATE DATABASE {name}")
-    yield server.url(name)
-    administer(server, f"DROP DATABASE {name}{' WITH (FORCE)' if kind == 'postgresql' else ''}")
+    _CLEAN[request.param](server, name)
+    _give_back(server, name)
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    """The kind of ``empty_database``."""
-    return str(request.param)
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without any table, for this test alone: it may do with it what it likes."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    server = shared_server(request.param)
+    name = f"empty_{uuid.uuid4().hex}"
+    administer(server, f"CREATE DATABASE {name}")
+    yield server.url(name)
+    administer(server, f"DROP DATABASE {name}{' WITH (FORCE)' if request.param == 'postgresql' else ''}")
 
 
 @pytest.fixture
@@ -97,7 +90,7 @@ def mariadb_cursor(server: Server, database: str | None = None) -> Iterator[Curs
 
 
 def _sqlite(tmp_path: Path, factory: pytest.TempPathFactory) -> str:
-    template = factory.getbasetemp() / f"{_TEMPLATE}.db"
+    template = factory.getbasetemp() / "template.db"
     if not template.exists():
         schema.migrate(f"sqlite:///{template}")
     path = tmp_path / "breezeblock.db"
@@ -105,27 +98,10 @@ def _sqlite(tmp_path: Path, factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{path}"
 
 
-def _postgresql(server: Server) -> str:
-    """A copy of a migrated template: some 30 ms."""
-    with locked(server.directory.parent / "postgresql.template.lock"):
-        done = server.directory.parent / "postgresql.template"
-        if not done.exists():
-            administer(server, f"CREATE DATABASE {_TEMPLATE}")
-            schema.migrate(server.url(_TEMPLATE))
-            done.touch()
-    name = f"test_{uuid.uuid4().hex}"
-    administer(server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-    return name
-
-
-def _drop_postgresql(server: Server, name: str) -> None:
-    administer(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _mariadb(server: Server) -> str:
-    """A database that an earlier test has released and that was emptied, or a new one: DDL is slow there."""
-    free = server.directory.parent / "mysql.free"
-    with locked(server.directory.parent / "mysql.free.lock"):
+def _take(server: Server) -> str:
+    """A database that an earlier test gave back, or a new one: making one takes several times as long as emptying it."""
+    free = server.directory.parent / f"{server.kind}.free"
+    with locked(server.directory.parent / f"{server.kind}.free.lock"):
         names = free.read_text().split() if free.exists() else []
         if names:
             free.write_text(" ".join(names[1:]))
@@ -136,7 +112,24 @@ def _mariadb(server: Server) -> str:
     return name
 
 
-def _release_mariadb(server: Server, name: str) -> None:
+def _give_back(server: Server, name: str) -> None:
+    free = server.directory.parent / f"{server.kind}.free"
+    with locked(server.directory.parent / f"{server.kind}.free.lock"):
+        free.write_text(f"{free.read_text() if free.exists() else ''} {name}")
+
+
+def _clean_postgresql(server: Server, name: str) -> None:
+    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    with psycopg.connect(server.url(name), autocommit=True) as connection:
+        connection.execute(end, [name])
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        emptied = [f"DELETE FROM {table}{_ALWAYS_THERE.get(table, '')};" for (table,) in tables if table not in _KEPT]
+        connection.execute("".join(emptied).encode())
+        connection.execute("SELECT setval(schemaname || '.' || sequencename, 1, false) FROM pg_sequences")
+        connection.execute(_RESET.encode())
+
+
+def _clean_mariadb(server: Server, name: str) -> None:
     with mariadb_cursor(server, name) as cursor:
         cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s AND id <> connection_id()", (name,))
         for (session,) in cursor.fetchall():
@@ -144,9 +137,12 @@ def _release_mariadb(server: Server, name: str) -> None:
                 cursor.execute("KILL %s", (session,))
         cursor.execute("SHOW TABLES")
         for (table,) in cursor.fetchall():
-            if table not in ("deployment", "alembic_version"):
-                cursor.execute(f"DELETE FROM `{table}`" + (" WHERE name <> '__DEFAULT__'" if table == "volume_types" else ""))
-        cursor.execute("UPDATE deployment SET db_term = 1, payload_pin = 1")
-    free = server.directory.parent / "mysql.free"
-    with locked(server.directory.parent / "mysql.free.lock"):
-        free.write_text(f"{free.read_text() if free.exists() else ''} {name}")
+            if table not in _KEPT:
+                cursor.execute(f"DELETE FROM `{table}`{_ALWAYS_THERE.get(table, '')}")
+        cursor.execute(_RESET)
+
+
+_KEPT = ("deployment", "alembic_version")
+_ALWAYS_THERE = {"volume_types": " WHERE name <> '__DEFAULT__'"}
+_RESET = "UPDATE deployment SET db_term = 1, payload_pin = 1"
+_CLEAN = {"postgresql": _clean_postgresql, "mysql": _clean_mariadb}
