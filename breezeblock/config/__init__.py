@@ -172,6 +172,13 @@ class BackendOptions:
     max_over_subscription_ratio: float = option(
         cfg.FloatOpt, "How many times its capacity a thin pool may promise; 1.0 promises what it has.", 20.0, min=1.0
     )
+    nbd_address: str = option(
+        cfg.StrOpt,
+        "IP address of this host that NBD exports listen on. Empty: UNIX sockets in the state directory, for clients of this host.",
+        "",
+    )
+    nbd_first_port: int = option(cfg.PortOpt, "First TCP port of NBD exports.", 10809)
+    nbd_last_port: int = option(cfg.PortOpt, "Last TCP port of NBD exports; each exported volume needs one.", 11832)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

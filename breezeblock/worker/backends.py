@@ -1,13 +1,62 @@
-"""What a worker reports of the backends that it serves."""
+"""Opens the backends that a worker serves, the driver and its exports, and reports their capacity."""
 
-from breezeblock.config import BackendSettings
+import logging
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from breezeblock.config import BackendSettings, Settings
 from breezeblock.core.work import Backend
+from breezeblock.drivers import registry
+from breezeblock.drivers.interface import DriverContext
+from breezeblock.exports.images import LiveDaemons
+from breezeblock.exports.manager import Exports
+from breezeblock.exports.values import ExportRow, ExportSettings
+from breezeblock.resources.volumes.table import volumes
 from breezeblock.scheduler.capacity import Report
+from breezeblock.store.engine import Store
+from breezeblock.store.tables.protocol import exports as exports_table
+
+log = logging.getLogger(__name__)
+
+
+def open_all(settings: Settings, names: Sequence[str]) -> Mapping[str, Backend]:
+    """The backends of these names, set up, by queue. Raises BadConfiguration or DriverError."""
+    opened = (open_one(settings, settings.backend(name)) for name in names)
+    return {backend.queue: backend for backend in opened}
+
+
+def open_one(settings: Settings, backend: BackendSettings) -> Backend:
+    """One backend, set up."""
+    driver = registry.build(backend.driver, DriverContext(backend.name, backend.driver_options, LiveDaemons(settings.state_path)))
+    driver.setup()
+    return Backend(backend.name, backend.queue, driver, open_exports(settings, backend))
+
+
+def open_exports(settings: Settings, backend: BackendSettings) -> Exports:
+    """The exports of this host, as the backend's section has them reached."""
+    common = backend.common
+    ports = range(common.nbd_first_port, common.nbd_last_port + 1)
+    return Exports(ExportSettings(settings.state_path, settings.host, common.nbd_address or None, ports))
+
+
+def rebuild_exports(store: Store, backend: Backend) -> None:
+    """Bring back what this host exported before it was rebooted, or before its daemons died; at start and now and then."""
+    statement = sa.select(exports_table, volumes.c.handle).join_from(exports_table, volumes, volumes.c.id == exports_table.c.volume_id)
+    rows = store.read("exports.rows", lambda tx: tx.rows(statement.where(exports_table.c.queue == backend.queue)))
+    wanted = [
+        ExportRow(row["volume_id"], row["host"], row["boot_id"], row["generation"], row["parameters"], backend.driver.image(row["handle"]))
+        for row in rows
+        if row["handle"]
+    ]
+    for volume_id, reason in backend.exports.rebuild(wanted).items():
+        log.error("the export of volume %s could not be brought back: %s", volume_id, reason)
 
 
 def reports(settings: BackendSettings, backend: Backend) -> list[Report]:
     """What the backend says of its pools now, with what its section adds."""
     common = settings.common
+    protocols = backend.driver.storage_protocols
     return [
         Report(
             id=f"{settings.service_host}#{pool.name}",
@@ -19,8 +68,7 @@ def reports(settings: BackendSettings, backend: Backend) -> list[Report]:
             thin=pool.thin,
             reserved_percentage=common.reserved_percentage,
             max_over_subscription_ratio=common.max_over_subscription_ratio,
-            capabilities={"storage_protocol": backend.driver.storage_protocols[0] if backend.driver.storage_protocols else "none"}
-            | dict(pool.capabilities),
+            capabilities={"storage_protocol": protocols[0] if protocols else "none"} | dict(pool.capabilities),
         )
         for pool in backend.driver.pools()
     ]

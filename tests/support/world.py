@@ -35,6 +35,7 @@ from breezeblock.worker import backends as backend_parts
 from breezeblock.worker.collect import collect
 from breezeblock.worker.loop import Surroundings, Worker
 from tests.support.live_images import NothingLive
+from tests.support.no_exports import NoExports
 
 SLOTS: Mapping[str, int] = {"sync": 4, "normal": 8, "long": 2}
 ADMIN = Caller("admin", "p", frozenset({"admin", "member", "reader"}), is_admin=True)
@@ -73,7 +74,7 @@ class World:
         self.registry = catalogue.registry()
         self.driver = FakeDriver(DriverContext("fake", options, NothingLive()))
         self.driver.setup()
-        self.backend = Backend("fake", self.backend_settings.queue, self.driver, NothingLive())
+        self.backend = Backend("fake", self.backend_settings.queue, self.driver, NoExports())
         self.around = Surroundings(self.store, self.registry, self.clock, self.settings, {self.backend.queue: self.backend})
         self.dead: set[str] = set()
         self.rescuer = Rescuer(

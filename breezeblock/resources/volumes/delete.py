@@ -72,6 +72,7 @@ def run(work: Work, deletion: Deletion) -> None:
     for snapshot in doomed:
         work.driver.delete_snapshot(work.call, snapshot["id"], snapshot["handle"])
     work.driver.delete(work.call, volume["id"], volume["handle"])
+    work.exports.forget(work.call, volume["id"])
     _finish(work, volume, doomed)
 
 
