@@ -68,6 +68,15 @@ class Tx:
             frame.error = error
             raise
 
+    def has_table(self, name: str) -> bool:
+        """Whether the database has a table of this name."""
+        return bool(sa.inspect(self._frame.connection).has_table(name))
+
+    @property
+    def connection_for_migrations(self) -> sa.Connection:
+        """The bare connection. Only for :mod:`breezeblock.store.schema`: what goes through it is not watched."""
+        return self._frame.connection
+
     def after_commit(self, action: Callable[[], None]) -> None:
         """Call ``action`` once the commit succeeded, in order of asking; never after a rollback. Its errors are logged."""
         self._frame.actions.append(action)
