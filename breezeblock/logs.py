@@ -3,7 +3,8 @@
 A line says when, how grave, which process (its role), for which request and job, who speaks, and what.
 The request and the job are set around their work with :func:`bound`. The redaction is the last step
 before the line leaves, so that tracebacks and other libraries' messages pass through it too. It is a
-net below the rule, not the rule: code does not log secrets.
+net below the rule, not the rule: code does not log secrets. (oslo.utils has a similar net, whose import
+alone takes a fifth of a second.)
 """
 
 import contextlib
@@ -15,8 +16,6 @@ import re
 from collections.abc import Iterator
 from typing import Final, TextIO
 
-from oslo_utils import strutils
-
 HIDDEN: Final = "***"
 _request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 _job_id: contextvars.ContextVar[str] = contextvars.ContextVar("job_id", default="")
@@ -26,8 +25,9 @@ _HEADER: Final = re.compile(
     r"(?i)\b(x-(?:auth|subject|service)-token|authorization|www-authenticate)\b(['\"]?\s*[:=,]\s*)(b?['\"]?)[^\r\n'\",}\])]+"
 )
 _CONNECTION: Final = re.compile(r"(?i)\b(?:connection_info|connector|connection_data)['\"]?\s*[:=]\s*(?=[{\[(])")
+_WORDS: Final = r"[\w-]*(?:passw(?:or)?d|admin_?pass|secret|passphrase|token|chap|private_key|key_material|auth_key)[\w-]*"
 _KEYS: Final = re.compile(
-    r"(?i)(?P<key>['\"]?[\w-]*(?:passw(?:or)?d|secret|passphrase|token|chap|private_key|key_material|auth_key)[\w-]*['\"]?\s*[:=]\s*)"
+    rf"(?i)(?P<key>--{_WORDS}[\s=]+|['\"]?{_WORDS}['\"]?\s*[:=]\s*)"
     r"(?P<value>b?'[^']*'|b?\"[^\"]*\"|[^\s,;}\])'\"]+)"
 )
 _PAIRS: Final = {"{": "}", "[": "]", "(": ")"}
@@ -49,8 +49,7 @@ def redact(text: str) -> str:
     text = _without_connections(text)
     text = _URL_SECRET.sub(rf"\g<scheme>\g<user>:{HIDDEN}@", text)
     text = _HEADER.sub(rf"\1\2\3{HIDDEN}", text)
-    text = _KEYS.sub(rf"\g<key>{HIDDEN}", text)
-    return strutils.mask_password(text, HIDDEN)
+    return _KEYS.sub(rf"\g<key>{HIDDEN}", text)
 
 
 def _without_connections(text: str) -> str:

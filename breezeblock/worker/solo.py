@@ -5,7 +5,6 @@ connections, so it can fork at any time; each of its children runs one job and e
 """
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -14,16 +13,10 @@ import threading
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-_PR_SET_PDEATHSIG: Final = 1
+from breezeblock.core.processes import die_with
+
 _LINE: Final = 37
 """A job id and a newline."""
-
-
-def die_with(parent: int) -> None:
-    """Be killed when the thread that forked this process ends; end at once if it already has."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 class Spawner:

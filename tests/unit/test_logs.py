@@ -71,6 +71,10 @@ SECRETS = [
     "connection_info: {'unterminated': 's3cr3t-of-ours",
     "connector = {'initiator': 's3cr3t-of-ours'}",
     "passphrase 'x' passphrase='s3cr3t-of-ours'",
+    "mysqldump --password s3cr3t-of-ours --host db",
+    "running: tool --auth-token=s3cr3t-of-ours",
+    "adminPass: s3cr3t-of-ours",
+    '{"chap_secret": "s3cr3t-of-ours"}',
 ]
 
 

@@ -1,0 +1,1 @@
+"""The ``breezeblock`` command. It may import everything, and nothing imports it."""
