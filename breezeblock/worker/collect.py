@@ -1,12 +1,14 @@
 """The collector: removes what dead jobs left on a backend (protocol rule R1).
 
-An object is garbage when its job runs no more (or runs at a higher epoch) and no row's handle needs it. The backend
-is listed first and the database is read after that, so whatever a finish published in between is seen. An object
+An object is garbage when its job runs no more (or runs at a higher epoch) and no row's handle needs it. The order of
+reading is what makes that true: first the backend is listed, then the live jobs are read, then the handles. A job that is
+found to have ended has published its handles before they are read; one that is found alive keeps its objects. An object
 whose job is alive at its own epoch is never touched, and a name is never used again, so a late removal is harmless.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,8 +28,9 @@ def collect(store: Store, registry: Registry, backend: Backend) -> list[str]:
     if not found:
         return []
     service_host = backend.queue.removeprefix("volume:")
-    needed = store.read("collect.handles", lambda tx: _needed(tx, registry, backend, service_host))
     epochs = store.read("collect.jobs", _live_epochs)
+    handles = store.read("collect.handles", lambda tx: _handles(tx, registry, service_host))
+    needed = frozenset(backend.driver.referenced(handles))
     garbage = [each.name for each in found if each.name not in needed and not _alive(each, epochs)]
     if garbage:
         log.info("backend %s: removing %d leftovers of dead jobs", backend.name, len(garbage))
@@ -35,11 +38,10 @@ def collect(store: Store, registry: Registry, backend: Backend) -> list[str]:
     return garbage
 
 
-def _needed(tx: Tx, registry: Registry, backend: Backend, service_host: str) -> Collection[str]:
-    handles = [
+def _handles(tx: Tx, registry: Registry, service_host: str) -> list[Mapping[str, Any]]:
+    return [
         handle for resource in registry.resources.values() if resource.handles is not None for handle in resource.handles(tx, service_host)
     ]
-    return frozenset(backend.driver.referenced(handles))
 
 
 def _live_epochs(tx: Tx) -> dict[str, int]:

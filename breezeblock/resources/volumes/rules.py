@@ -47,7 +47,10 @@ def counted(volume: Mapping[str, Any]) -> dict[str, int]:
 
 
 def handles(tx: Tx, service_host: str) -> Collection[Mapping[str, Any]]:
-    """The handles of all volumes and snapshots on the backend ``host@backend``: what its collector must keep."""
+    """The handles of all volumes and snapshots on the backend ``host@backend``: what its collector must keep.
+
+    One statement, so one instant: a file can pass from a volume to a snapshot or back between two.
+    """
     here = volumes.c.pool_id.startswith(f"{service_host}#", autoescape=True)
     own = sa.select(volumes.c.handle).where(here, volumes.c.handle.is_not(sa.null()))
     theirs = (
@@ -55,4 +58,4 @@ def handles(tx: Tx, service_host: str) -> Collection[Mapping[str, Any]]:
         .join_from(snapshots, volumes, volumes.c.id == snapshots.c.volume_id)
         .where(here, snapshots.c.handle.is_not(sa.null()))
     )
-    return [handle for statement in (own, theirs) for handle in tx.execute(statement).scalars() if handle]
+    return [handle for handle in tx.execute(sa.union_all(own, theirs)).scalars() if handle]
