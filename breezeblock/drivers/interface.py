@@ -146,7 +146,7 @@ class StoredObject:
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UUID_ONLY = re.compile(_UUID)
-_OBJECT_NAME = re.compile(rf"({_UUID})\.({_UUID})\.e(\d{{1,19}})")
+_OBJECT_NAME = re.compile(rf"({_UUID})\.({_UUID})\.e(\d{{1,19}})(?:\.[a-z]{{1,8}})?")
 
 
 def checked_id(value: str) -> str:
@@ -156,9 +156,12 @@ def checked_id(value: str) -> str:
     return value
 
 
-def object_name(resource_id: str, call: Call) -> str:
-    """The name of the PRIVATE object that ``call`` makes for ``resource_id``: resource, job and epoch (protocol rule R1)."""
-    return f"{checked_id(resource_id)}.{checked_id(call.job_id)}.e{call.epoch}"
+def object_name(resource_id: str, call: Call, part: str = "") -> str:
+    """The name of the PRIVATE object that ``call`` makes for ``resource_id``: resource, job and epoch (protocol rule R1).
+
+    ``part``, a short word, tells a second object of the same call from the first.
+    """
+    return f"{checked_id(resource_id)}.{checked_id(call.job_id)}.e{call.epoch}" + (f".{part}" if part else "")
 
 
 def parse_object_name(name: str) -> tuple[str, str, int] | None:

@@ -24,9 +24,6 @@ def up(place: Home, known: Record, image: Image, wanted: set[Service], settings:
             if one.protocol == "local":
                 local.prepare(place, read_only=one.read_only)
         graph.serve(qmp, place, wanted)
-        for one in wanted:
-            if one.protocol == "local":
-                local.one_at_a_time(place.device(read_only=one.read_only))
         active = graph.images(qmp)[0]
         new = opened.but(path=active.path, format=active.format, size_bytes=active.size_bytes, services=tuple(sorted(wanted)))
         if new != opened:

@@ -137,13 +137,14 @@ class FileDriver:
     @effect(Effect.COMMUTES)
     def delete(self, call: Call, volume_id: str, handle: Handle | None) -> None:
         """Unlink the volume's own files. Layers below belong to whoever needs them, at last to the collector."""
-        if handle is None:
-            doomed: Sequence[str] = [found.name for found in self._directory.objects() if found.resource_id == checked_id(volume_id)]
-        else:
-            mine = stored(handle)
-            doomed = self._kinds[mine.format].own(volume_id, mine)
-        for name in doomed:
-            self._directory.unlink(name)
+        with self._fences.not_older(volume_id, call):
+            if handle is None:
+                doomed: Sequence[str] = [found.name for found in self._directory.objects() if found.resource_id == checked_id(volume_id)]
+            else:
+                mine = stored(handle)
+                doomed = self._kinds[mine.format].own(volume_id, mine)
+            for name in doomed:
+                self._directory.unlink(name)
 
     @effect(Effect.FENCED)
     def extend(self, call: Call, volume_id: str, handle: Handle, size_gib: int) -> Handle:
@@ -159,7 +160,7 @@ class FileDriver:
 
     @effect(Effect.COMMUTES)
     def delete_snapshot(self, call: Call, snapshot_id: str, handle: Handle | None) -> None:
-        """Unlink a reflink. A frozen file, and what was never published, may be below a volume: that is the collector's to know."""
+        """Unlink a reflink. A frozen file may be below a volume: that, and what was never published, is the collector's to know."""
         if handle is not None and (mine := stored(handle)).format == "raw":
             self._directory.unlink(mine.top)
 
@@ -167,7 +168,7 @@ class FileDriver:
     def revert(self, call: Call, volume_id: str, handle: Handle, snapshot: Handle, size_gib: int) -> Handle:
         """A new file upon the snapshot; the old one is the collector's once the new is published. ObjectBusy while a daemon runs."""
         base = stored(snapshot)
-        with kept_still(self._live, volume_id) as live:
+        with kept_still(self._live, volume_id, call.tokens.get(volume_id)) as live:
             if live:
                 raise errors.ObjectBusy(what=f"volume {volume_id}", reason="it is exported, and can be reverted only while it is detached")
             return self._kinds[base.format].upon(call, base.files, volume_id, size_gib).handle()
@@ -183,8 +184,14 @@ class FileDriver:
 
     @effect(Effect.READS)
     def objects(self) -> Sequence[StoredObject]:
-        """All files, and the fences of volumes with the job that used each last."""
-        return [*self._directory.objects(), *self._fences.objects()]
+        """All files, and the fences of volumes with the job that used each last; not the files of a volume that is being changed.
+
+        A late caller may have made a layer and not yet stored that the volume goes on in it; once it
+        has, :meth:`referenced` names the layer. So the files are listed first, and the holders after.
+        """
+        files = self._directory.objects()
+        busy = self._fences.busy()
+        return [*(found for found in files if found.resource_id not in busy), *self._fences.objects()]
 
     @effect(Effect.READS)
     def referenced(self, handles: Collection[Handle]) -> Collection[str]:

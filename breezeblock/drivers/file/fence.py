@@ -14,7 +14,6 @@ module never unlinks a fence whose volume may still have a job; only the collect
 """
 
 import dataclasses
-import errno
 import fcntl
 import json
 import os
@@ -93,16 +92,33 @@ class Fences:
         Raises Fenced when a higher token was here, ObjectBusy when somebody holds the lock too long.
         """
         token = call.token(volume_id)
-        with translated(f"the fence of volume {volume_id}", self._folder):
+        with translated(_named(volume_id), self._folder):
             descriptor = self._locked(volume_id)
         try:
             seen = _read(descriptor, volume_id)
-            if seen is not None and token < seen.token:
-                raise errors.Fenced(token=token, resource=volume_id, seen=seen.token)
+            _accept(seen, token, volume_id)
             if seen is None or token > seen.token:
                 seen = Seen(seen.sequence + 1 if seen else 1, token, call.job_id, seen.switch if seen else None)
                 _write(descriptor, seen)
             yield Held(descriptor, seen)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def not_older(self, volume_id: str, call: Call) -> Iterator[None]:
+        """Keeps a late caller from a volume that a newer one has changed, without leaving a trace of its own.
+
+        For deletes: a deleted volume has no fence that would be worth making. Raises as :meth:`held` does.
+        """
+        token = call.tokens.get(volume_id)
+        if token is None or self.peek(volume_id) is None:
+            yield
+            return
+        with translated(_named(volume_id), self._folder):
+            descriptor = self._locked(volume_id)
+        try:
+            _accept(_read(descriptor, volume_id), token, volume_id)
+            yield
         finally:
             os.close(descriptor)
 
@@ -130,6 +146,10 @@ class Fences:
             found.append(StoredObject(f"{FOLDER}/{volume_id}", volume_id, job_id, epoch, 2 * _SLOT))
         return found
 
+    def busy(self) -> frozenset[str]:
+        """The volumes that somebody is in the critical section of."""
+        return frozenset(volume_id for volume_id in self.volumes() if self._is_held(volume_id))
+
     def remove(self, volume_id: str) -> None:
         """Forget a volume that is gone; one whose fence is held is left for another time."""
         path = self._folder / checked_id(volume_id)
@@ -138,10 +158,18 @@ class Fences:
         except FileNotFoundError:
             return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
-        except BlockingIOError:
-            return
+            if _taken(descriptor):
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+    def _is_held(self, volume_id: str) -> bool:
+        try:
+            descriptor = os.open(self._folder / checked_id(volume_id), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _taken(descriptor, fcntl.LOCK_SH)
         finally:
             os.close(descriptor)
 
@@ -152,19 +180,31 @@ class Fences:
         pause = _FIRST_PAUSE
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _still_there(descriptor, path):
-                    return descriptor
-            except OSError as problem:
-                if problem.errno not in (errno.EAGAIN, errno.EACCES):
-                    os.close(descriptor)
-                    raise
+            if _taken(descriptor) and _still_there(descriptor, path):
+                return descriptor
             os.close(descriptor)
             if time.monotonic() > deadline:
                 raise errors.ObjectBusy(what=volume_id, reason=f"another change of it has not ended for {self._lock_seconds:g} seconds")
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _accept(seen: Seen | None, token: Token, volume_id: str) -> None:
+    if seen is not None and token < seen.token:
+        raise errors.Fenced(token=token, resource=volume_id, seen=seen.token)
+
+
+def _named(volume_id: str) -> str:
+    return f"the fence of volume {volume_id}"
+
+
+def _taken(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Whether the lock could be had at once."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _still_there(descriptor: int, path: Path) -> bool:

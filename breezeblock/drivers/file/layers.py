@@ -17,6 +17,9 @@ from breezeblock.drivers.file.still import kept_still
 from breezeblock.drivers.file.tools import Tools
 from breezeblock.drivers.interface import Call, LiveImages, SnapshotSpec, VolumeSpec, object_name
 
+FLAT = "flat"
+"""The part of a call's name for the base that a snapshot merges a deep chain into."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
@@ -55,7 +58,7 @@ class Layers:
     def snapshot(self, call: Call, source: Stored, snapshot: SnapshotSpec) -> tuple[Stored, Stored]:
         """Freeze the volume's layers for the snapshot; gives the volume and the snapshot."""
         with self._opened(call, snapshot.volume_id, source) as volume:
-            frozen = volume.frozen_before or self._freeze(volume, flat_name=object_name(snapshot.id, call))
+            frozen = volume.frozen_before or self._freeze(volume, merge=True)
         return volume.stored, Stored("snapshot", "qcow2", snapshot.size_gib, frozen)
 
     def clone(self, call: Call, source_id: str, source: Stored, new: VolumeSpec) -> tuple[Stored, Stored]:
@@ -63,14 +66,14 @@ class Layers:
         with self._opened(call, source_id, source) as volume:
             if not volume.frozen_before and not volume.live and self._deep(volume.stored.files):
                 return volume.stored, self.upon(call, volume.stored.files, new.id, new.size_gib)
-            frozen = volume.frozen_before or self._freeze(volume)
+            frozen = volume.frozen_before or self._freeze(volume, merge=False)
         return volume.stored, self.upon(call, frozen, new.id, new.size_gib)
 
     def extend(self, call: Call, volume_id: str, source: Stored, size_gib: int) -> Stored:
         """Grow the top layer in place, by its daemon when it is open."""
         with self._opened(call, volume_id, source) as volume:
             if volume.live:
-                self._live.resize(volume_id, size_gib * GIB)
+                self._live.resize(volume_id, size_gib * GIB, call.token(volume_id))
             elif self._deep(volume.stored.files):
                 name = object_name(volume_id, call)
                 self._flatten(volume.stored.files, name, size_gib)
@@ -93,22 +96,23 @@ class Layers:
     @contextmanager
     def _opened(self, call: Call, volume_id: str, source: Stored) -> Iterator["_Opened"]:
         """The volume in its critical section: open in a daemon, or kept from being opened."""
-        with self._fences.held(volume_id, call) as held, kept_still(self._live, volume_id) as live:
+        with self._fences.held(volume_id, call) as held, kept_still(self._live, volume_id, call.token(volume_id)) as live:
             volume = _Opened(call, volume_id, source, held, live=live)
             if live and volume.stored.files != source.files:
                 # The switch was stored, and perhaps never made: whoever stored it died in between.
                 self._switch_daemon(volume)
             yield volume
 
-    def _freeze(self, volume: "_Opened", flat_name: str | None = None) -> tuple[str, ...]:
+    def _freeze(self, volume: "_Opened", *, merge: bool) -> tuple[str, ...]:
         """Let the volume go on in a new overlay, and give the layers that are frozen from now on.
 
-        A deep chain is first flattened into ``flat_name``, unless a daemon has it open.
+        With ``merge`` a deep chain is flattened first, unless a daemon has it open.
         """
         frozen = volume.stored.files
-        if flat_name and not volume.live and self._deep(frozen):
-            self._flatten(frozen, flat_name, volume.stored.size_gib)
-            frozen = (flat_name,)
+        if merge and not volume.live and self._deep(frozen):
+            flat = object_name(volume.id, volume.call, FLAT)
+            self._flatten(frozen, flat, volume.stored.size_gib)
+            frozen = (flat,)
         top = object_name(volume.id, volume.call)
         check_depth((top, *frozen))
         # An extend whose finish never came left the layer larger than the handle says; a guest may see that size.
@@ -120,7 +124,7 @@ class Layers:
         return frozen
 
     def _switch_daemon(self, volume: "_Opened") -> None:
-        self._live.switch_to_overlay(volume.id, str(self._directory.file(volume.stored.top)))
+        self._live.switch_to_overlay(volume.id, str(self._directory.file(volume.stored.top)), volume.call.token(volume.id))
 
     def _deep(self, files: Sequence[str]) -> bool:
         return len(files) > self._limits.chain

@@ -70,9 +70,9 @@ class RawFiles:
 
     def extend(self, call: Call, volume_id: str, source: Stored, size_gib: int) -> Stored:
         """Grow the file in place, by its daemon when it is open."""
-        with self._fences.held(volume_id, call), kept_still(self._live, volume_id) as live:
+        with self._fences.held(volume_id, call), kept_still(self._live, volume_id, call.token(volume_id)) as live:
             if live:
-                self._live.resize(volume_id, size_gib * GIB)
+                self._live.resize(volume_id, size_gib * GIB, call.token(volume_id))
             else:
                 grow(self._directory, source.top, size_gib)
         return dataclasses.replace(source, size_gib=size_gib)

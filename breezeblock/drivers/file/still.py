@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from breezeblock import errors
-from breezeblock.drivers.interface import LiveImages
+from breezeblock.drivers.interface import LiveImages, Token
 
 
 @contextmanager
-def kept_still(live: LiveImages, volume_id: str) -> Iterator[bool]:
+def kept_still(live: LiveImages, volume_id: str, token: Token | None) -> Iterator[bool]:
     """Gives True when a daemon of this host has the image open, so that only the daemon may change it.
 
-    Otherwise holds the export lock, so that none can start. ObjectBusy: it is open on another host.
+    Otherwise holds the export lock, so that none can start. ObjectBusy: it is open on another host. Fenced: the exports know a
+    higher token of the volume.
     """
     with contextlib.ExitStack() as stack:
         running = live.running(volume_id)
         if not running:
             try:
-                stack.enter_context(live.offline(volume_id))
+                stack.enter_context(live.offline(volume_id, token))
             except errors.ObjectBusy:
                 # A daemon may have started between the two questions.
                 running = live.running(volume_id)
