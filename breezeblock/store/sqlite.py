@@ -66,11 +66,12 @@ def connect(arguments: Sequence[Any], keywords: dict[str, Any], limits: Limits) 
 
 
 def prepare(raw: GatedConnection, name: str, limits: Limits) -> None:
-    """WAL and a sync at each commit; a cache large enough for the hot tables."""
+    """WAL and a sync at each commit; a cache large enough for the hot tables; LIKE that tells 'A' from 'a', as elsewhere."""
     if raw.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
         raise errors.BadConfiguration(reason="SQLite cannot use a write-ahead log here: the file must be on a local filesystem")
     raw.execute("PRAGMA synchronous=FULL")
     raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    raw.execute("PRAGMA case_sensitive_like=ON")
 
 
 def begin(raw: GatedConnection) -> None:

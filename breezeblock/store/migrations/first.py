@@ -227,7 +227,6 @@ sa.Table(
     sa.Column("is_public", sa.Boolean(), nullable=False),
     sa.Column("extra_specs", Json, nullable=False),
     sa.Column("qos_specs_id", Id),
-    sa.Column("volumes", sa.Integer(), nullable=False, server_default="0"),
     sa.Column("generation", sa.BigInteger(), nullable=False, server_default="1"),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment),
