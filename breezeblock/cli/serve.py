@@ -9,6 +9,7 @@ import errno
 import gc
 import logging
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -116,7 +117,7 @@ def greeting(settings: Settings) -> str:
             "  openstack volume list",
             "",
             "or for the cinder client:",
-            f"  export OS_AUTH_TYPE=noauth CINDER_ENDPOINT={url} OS_USER_ID=admin OS_PROJECT_ID=admin",
+            f"  export OS_AUTH_TYPE=noauth CINDER_ENDPOINT={url} OS_USER_ID=admin OS_PROJECT_ID=default",
             "  cinder list",
             "",
             "Ctrl-C stops it.",
@@ -131,7 +132,7 @@ def farewell(settings: Settings, exports: int) -> str:
     noun = "export goes" if exports == 1 else "exports go"
     return (
         f"Breezeblock has stopped. {exports} connected {noun} on running, so that no client loses its disk;\n"
-        f"'breezeblock exports stop --state-dir {settings.state_path}' ends them."
+        f"'breezeblock exports stop --state-dir {shlex.quote(str(settings.state_path))}' ends them."
     )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NoReturn
 
 from breezeblock.core.processes import die_with
+from breezeblock.errors import Error
 
 _READY: Final = signal.SIGRTMIN
 """A real-time signal: two of them are never merged into one."""
@@ -213,6 +214,8 @@ def _be(child: Child, parent: int, mask: Iterable[int]) -> NoReturn:
         code = child.run(lambda: os.kill(parent, _READY))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Error as error:
+        _log.error("%s cannot run: %s", child.name, error)
     except BaseException:  # noqa: BLE001 -- the process ends here, and says why
         _log.exception("%s failed", child.name)
     finally:

@@ -37,6 +37,7 @@ class Service:
         """What it told the person at the terminal, line by line."""
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
+        self._family: set[int] = set()
 
     def start(self, *, healthy: float | None = 20.0, command: Sequence[str] = (*COMMAND, "serve"), cwd: Path | None = None) -> "Service":
         """Start it and wait for its greeting, and unless ``healthy`` is None, at most so many seconds until it is."""
@@ -117,6 +118,7 @@ class Service:
 
     def signal(self, number: int) -> None:
         """Send the supervisor a signal."""
+        self._family.update(tree(self.pid))
         os.kill(self.pid, number)
 
     def wait(self, seconds: float) -> int:
@@ -124,7 +126,9 @@ class Service:
         assert self._process is not None
         code = self._process.wait(seconds)
         assert self._process.stdout is not None
-        self.said += (self._unread + self._process.stdout.read()).decode().splitlines()
+        # Should a process be left, it has the pipe open too: its end must not be waited for.
+        os.set_blocking(self._process.stdout.fileno(), False)
+        self.said += (self._unread + (self._process.stdout.read() or b"")).decode().splitlines()
         self._unread = b""
         self._process.stdout.close()
         self._process = None
@@ -136,11 +140,14 @@ class Service:
         return self.wait(seconds)
 
     def destroy(self) -> None:
-        """Kill whatever is left of it."""
+        """Kill it and whatever should have ended with it."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self.signal(signal.SIGKILL)
             self.wait(10)
+        for pid in filter(alive, self._family):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

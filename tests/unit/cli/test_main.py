@@ -83,6 +83,15 @@ def test_the_database_is_made_and_its_version_is_shown(tmp_path: Path) -> None:
     assert (code, text.strip().partition(": ")[2]) == (0, "it has all that this version needs")
 
 
+def test_other_libraries_keep_no_cache_in_the_users_home() -> None:
+    look = "import stevedore._cache as c, os; print(c._c._dir, os.environ.get('XDG_CACHE_HOME'))"
+    check = f"from breezeblock.cli import main; main._keep_caches_away(); {look}"
+    env = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+    env["PYTHONPATH"] = str(Path(main.__file__).parents[2])
+    said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, env=env).stdout
+    assert said == f"{os.devnull}/python-entrypoints None\n"
+
+
 def test_importing_the_command_imports_no_service() -> None:
     """So that help and completion are quick."""
     heavy = "sqlalchemy falcon granian tooz oslo_config"
