@@ -17,6 +17,16 @@ from breezeblock.exports.images import LiveDaemons
 from breezeblock.exports.manager import Exports
 from breezeblock.exports.values import ExportSettings
 
+_GUARD = """
+read -r ended && exit 0
+ls -ld /proc/[0-9]*/cwd 2>/dev/null | grep -F -e "-> $1/exports/" | sed 's|.*/proc/\\([0-9]*\\)/cwd.*|\\1|' | xargs -r kill -9
+for disk in "$1"/exports/*/disk "$1"/exports/*/disk-ro; do
+    [ -e "$disk.loop" ] && losetup --list --noheadings --output NAME --associated "$disk" | xargs -r -n 1 losetup --detach
+    umount --lazy "$disk" 2>/dev/null
+done
+rm -rf "$1"
+"""
+"""Waits for a word that the test cleaned up. The end of its input without one is the death of the test's process: it cleans up itself."""
 MIB = 1 << 20
 SIZE = 32 * MIB
 
@@ -71,8 +81,8 @@ class Host:
 
     def kill_all(self) -> None:
         """What a power failure does to the daemons."""
-        for export in self.exports().list():
-            for pid in daemon.holders(self.home(export.volume_id)):
+        for directory in (self.state / "exports").glob("*-*-*"):
+            for pid in daemon.holders(self.home(directory.name)):
                 kill(pid)
 
 
@@ -99,10 +109,14 @@ def wait_gone(descriptor: int, seconds: float = 10.0) -> None:
 def a_host(state: Path, images: Path, format: str, **options: object) -> Iterator[Host]:
     """A host whose daemons, mounts and loop devices are gone when the context ends."""
     host = Host(state, images, format, **options)  # type: ignore[arg-type]
+    guard = subprocess.Popen(["sh", "-c", _GUARD, "guard", str(state)], stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield host
     finally:
         host.kill_all()
+        assert guard.stdin is not None
+        guard.stdin.write(b"in order\n")
+        guard.communicate(timeout=10)
         for directory in (state / "exports").glob("*-*-*"):
             for name in ("disk", "disk-ro"):
                 clean_local(directory / name)
