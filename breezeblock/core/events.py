@@ -4,6 +4,7 @@ Neither ever holds a secret: details are built from error messages and statuses 
 """
 
 import datetime
+import re
 import uuid
 from typing import Any, Final
 
@@ -14,26 +15,47 @@ from breezeblock.store.tables.protocol import events, messages
 
 MESSAGE_LIFE: Final = datetime.timedelta(days=30)
 DETAIL_LIMIT: Final = 1000
+_UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
+
+
+def fit(text: str, limit: int | None = None) -> str:
+    """``text`` as every database takes it: no NUL, no lone surrogate (a tool's output may hold either), not over the limit."""
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)[:limit]
 
 
 def record(tx: Tx, **values: Any) -> None:
     """Write one event; ``values`` are columns of the events table."""
     if values.get("detail"):
-        values["detail"] = values["detail"][:DETAIL_LIMIT]
+        values["detail"] = fit(values["detail"], DETAIL_LIMIT)
     tx.execute(sa.insert(events).values(**values))
 
 
+def record_end(tx: Tx, table: sa.Table, *, gone: bool, resource_id: str, from_status: str | None, **values: Any) -> None:
+    """Write the event of a job's end. The status that it led to is the row's own, unless the row is ``gone``.
+
+    ``from_status`` None: the job changed no status.
+    """
+    if gone:
+        now_status: Any = "deleted"
+    else:
+        now_status = sa.select(table.c.status).where(table.c.id == resource_id).scalar_subquery()
+    record(tx, resource_id=resource_id, from_status=from_status if from_status is not None else now_status, to_status=now_status, **values)
+
+
 def record_from_row(
-    tx: Tx, table: sa.Table, resource_id: str, action: str, *, now: Any, job_id: str | None, request_id: str | None
+    tx: Tx, table: sa.Table, resource_id: str, action: str, *, moved: bool = True, now: Any, job_id: str | None, request_id: str | None
 ) -> None:
-    """Write the event of a move that was just made: the statuses are the row's own, so that no reader can have been overtaken."""
+    """Write the event of a move that was just made: the statuses are the row's own, so that no reader can have been overtaken.
+
+    ``moved``: whether the status was; else it stays as it is.
+    """
     source = sa.select(
         sa.literal(now, events.c.at.type),
         sa.literal(table.name),
         table.c.id,
         table.c.project_id,
         sa.literal(action),
-        table.c.previous_status,
+        table.c.previous_status if moved else table.c.status,
         table.c.status,
         sa.literal(job_id, events.c.job_id.type),
         sa.literal(request_id, events.c.request_id.type),
@@ -62,7 +84,7 @@ def tell(
             resource_id=resource_id,
             event_id=event_id,
             level="ERROR",
-            text=text[:DETAIL_LIMIT],
+            text=fit(text, DETAIL_LIMIT),
             request_id=request_id,
             created_at=now,
             expires_at=now + MESSAGE_LIFE,

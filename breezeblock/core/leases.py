@@ -29,6 +29,7 @@ import sqlalchemy as sa
 from breezeblock import errors
 from breezeblock.config import LeaseSettings
 from breezeblock.store.engine import Tx
+from breezeblock.store.sql import database_node
 from breezeblock.store.tables.protocol import workers
 
 LIVE, FENCING, FENCED, GONE = "live", "fencing", "fenced", "gone"
@@ -111,15 +112,23 @@ def boot_id() -> str:
 
 
 def _start_time(pid: int) -> int:
-    """Clock ticks after boot at which ``pid`` started; ProcessLookupError when there is none, or only its zombie."""
+    """Clock ticks after boot at which ``pid`` started; ProcessLookupError when there is none, or only its zombie, without threads."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError) as gone:
         raise ProcessLookupError(errno.ESRCH, f"no process {pid}") from gone
     fields = stat.rsplit(")", 1)[1].split()
-    if fields[0] in {"Z", "X"}:
+    if fields[0] in {"Z", "X"} and _threads(pid) <= 1:
         raise ProcessLookupError(errno.ESRCH, f"process {pid} has ended")
     return int(fields[19])
+
+
+def _threads(pid: int) -> int:
+    """How many threads ``pid`` has: its first may be a zombie while others are still inside a system call, and write."""
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    except FileNotFoundError:
+        return 0
 
 
 def this_process() -> ProcessName:
@@ -187,19 +196,19 @@ def register(tx: Tx, incarnation: Incarnation, now: datetime.datetime) -> None:
     )
 
 
-def renew(tx: Tx, worker_id: str, beat: int, node: str | None = None) -> int:
+def renew(tx: Tx, worker_id: str, beat: int) -> int:
     """Raise the beat from ``beat`` by one, and return the new one.
 
-    Only this worker raises it, so a row that holds the next beat already has had this very renewal, by a commit whose
-    outcome was unknown. Raises LostLease when the row is not live or holds any other beat: a beat of mine that is
-    missing means lost commits.
+    Only this worker raises it, so a row that holds the next beat already has had the renewal before, by a commit whose
+    outcome was unknown. That one counts for nothing, because a rescuer may have watched its beat since then: the beat is
+    raised once more. Raises LostLease when the row is not live or holds any other beat: a beat of mine that is missing
+    means lost commits.
     """
-    mine = (workers.c.id == worker_id, workers.c.state == LIVE)
-    if tx.execute(sa.update(workers).where(*mine, workers.c.beat == beat).values(beat=beat + 1, database_node=node)).rowcount != 1:
-        if tx.execute(sa.select(workers.c.beat).where(*mine)).scalar_one_or_none() == beat + 1:
-            return beat + 1
-        raise errors.LostLease(worker=worker_id, reason=f"beat {beat} is not the one in the database, or the worker was fenced")
-    return beat + 1
+    for seen in (beat, beat + 1):
+        mine = (workers.c.id == worker_id, workers.c.state == LIVE, workers.c.beat == seen)
+        if tx.execute(sa.update(workers).where(*mine).values(beat=seen + 1, database_node=database_node())).rowcount == 1:
+            return seen + 1
+    raise errors.LostLease(worker=worker_id, reason=f"beat {beat} is not the one in the database, or the worker was fenced")
 
 
 def leave(tx: Tx, worker_id: str, now: datetime.datetime) -> None:
@@ -208,10 +217,11 @@ def leave(tx: Tx, worker_id: str, now: datetime.datetime) -> None:
 
 
 def serving(tx: Tx, queue: str, kind: str | None = None) -> bool:
-    """Whether a live worker serves ``queue`` and, if given, runs ``kind``."""
+    """Whether a live worker serves ``queue`` and, if given, runs ``kind``. Lone processes serve only the job they were made for."""
+    many = (workers.c.state == LIVE, workers.c.solo.is_(sa.false()))
     return any(
         queue in row.queues and (kind is None or kind in row.kinds)
-        for row in tx.execute(sa.select(workers.c.queues, workers.c.kinds).where(workers.c.state == LIVE))
+        for row in tx.execute(sa.select(workers.c.queues, workers.c.kinds).where(*many))
     )
 
 
@@ -259,5 +269,6 @@ class Lease:
 
 
 def live_rows(tx: Tx, states: Sequence[str] = (LIVE, FENCING)) -> Sequence[Any]:
-    """The rows of workers in these states."""
-    return tx.execute(sa.select(workers).where(workers.c.state.in_(states)).order_by(workers.c.id)).all()
+    """The rows of workers in these states, each with the database server that told (``seen_on``)."""
+    statement = sa.select(workers, database_node().label("seen_on")).where(workers.c.state.in_(states))
+    return tx.execute(statement.order_by(workers.c.id)).all()

@@ -95,6 +95,11 @@ class Registry:
         """The table of a resource; KeyError for an unknown one."""
         return self.resources[resource_type].table
 
+    def verb_of(self, kind: str, version: int) -> Verb | None:
+        """The verb of jobs of this kind; None when this binary does not know it with payloads of this version."""
+        verb = self.verbs.get(kind)
+        return verb if verb is not None and verb.payload.version == version else None
+
     def kinds(self) -> Mapping[str, int]:
         """The payload version of every kind that this binary can run."""
         return {name: verb.payload.version for name, verb in self.verbs.items()}

@@ -70,6 +70,10 @@ class Transition:
     guards: tuple[Guard, ...] = ()
     refused: type[errors.Conflict] = errors.ConflictAsInvalid
 
+    def __post_init__(self) -> None:
+        """What holds the lane without a status of its own must leave the status alone: it may be another job's."""
+        assert self.via is not None or (self.done is None and self.failed is None), f"{self.name} ends in a status without one on the way"
+
     @property
     def resource(self) -> str:
         """The resource's name, which is its table's."""
@@ -190,10 +194,13 @@ def begin(
         lane="hold",
         refused=transition.refused,
     )
+    changes = sorted((main, *also), key=lambda each: each.order)
+    assert len({change.order for change in changes}) == len(changes), f"{transition.name} changes one row twice"
     _insert_job(tx, job, transition, resource_id, now)
-    for change in sorted((main, *also), key=lambda each: each.order):
+    for change in changes:
         apply(tx, transition.name, change, job.id)
-    events.record_from_row(tx, table, resource_id, transition.name, now=now, job_id=job.id, request_id=job.request_id)
+    moved_it = transition.via is not None
+    events.record_from_row(tx, table, resource_id, transition.name, moved=moved_it, now=now, job_id=job.id, request_id=job.request_id)
     tx.wake(job.queue)
 
 
@@ -214,6 +221,7 @@ def begin_new(
     assert transition.via is not None, "a row is created in a transitional status"
     _insert_job(tx, job, transition, resource_id, now)
     changes = sorted(also, key=lambda each: each.order)
+    assert len({change.order for change in changes}) == len(changes), f"{transition.name} changes one row twice"
     place = sum(change.order < (rank(table), resource_id) for change in changes)
     for change in changes[:place]:
         apply(tx, transition.name, change, job.id)

@@ -14,9 +14,10 @@ import sqlalchemy as sa
 
 from breezeblock import errors
 from breezeblock.config import Settings
-from breezeblock.core import faults, jobs
+from breezeblock.core import endings, faults, jobs
 from breezeblock.core.clock import Clock
-from breezeblock.core.jobs import Ending, JobRow
+from breezeblock.core.endings import Ending
+from breezeblock.core.jobs import JobRow
 from breezeblock.core.resource import Registry, Takeover, Verb
 from breezeblock.core.transitions import Change
 from breezeblock.drivers.interface import Call, Effect, VolumeDriver, effect_of
@@ -110,6 +111,7 @@ class Work:
     def checkpoint(self, state: Any) -> None:
         """Record how far a long job is, so that a takeover goes on from there."""
         self.store.run(f"{self.verb.name}.checkpoint", lambda tx: jobs.checkpoint(tx, self.job, state))
+        self.job = dataclasses.replace(self.job, checkpoint=state)
 
     def hand_off(self, queue: str, values: Mapping[str, Any], last: Callable[[Tx], None] | None = None) -> None:
         """Move the job to ``queue``, with ``values`` for its resource's row; ``last`` changes pools and quotas."""
@@ -135,23 +137,25 @@ class Work:
         now = self.clock.utcnow()
         self.store.run(
             f"{self.verb.name}.finish",
-            lambda tx: jobs.finish(tx, self.job, self.verb.transition, self.registry, ending, now),
+            lambda tx: endings.finish(tx, self.job, self.verb.transition, self.registry, ending, now),
         )
         self.ended = True
 
 
 def perform(work: Work) -> None:
-    """Run a claimed job to its end. Never raises an :class:`~breezeblock.errors.Error`, except DatabaseAway and LostLease.
+    """Run a claimed job to its end. Raises only DatabaseAway, DatabaseBusy and LostLease, unless the database refuses even its end.
 
     What a driver raises ends the job as failed. A lost claim drops the result; if the job was cancelled, this is where
-    its holder acknowledges it. Any other exception is a defect of ours: it is logged whole and fails the job.
+    its holder acknowledges it; if it is still ours, nobody else will ever end it, so it fails. Any other exception is a
+    defect of ours: it is logged whole and fails the job.
     """
     try:
         _run(work)
     except (errors.LostClaim, errors.Fenced) as lost:
         log.warning("job %s %s: %s", work.job.id, work.verb.name, lost)
-        work.store.run("jobs.acknowledge", lambda tx: jobs.acknowledge(tx, work.job, work.registry))
-    except (errors.DatabaseAway, errors.LostLease):
+        if not _acknowledge(work):
+            _fail(work, lost)
+    except (errors.DatabaseAway, errors.DatabaseBusy, errors.LostLease):
         raise
     except errors.Error as error:
         _fail(work, error)
@@ -162,7 +166,7 @@ def perform(work: Work) -> None:
 
 def _run(work: Work) -> None:
     payload = work.verb.payload.of(work.job.payload)
-    if work.job.epoch > 1 and work.job.suspect and work.verb.takeover is Takeover.ROLL_BACK:
+    if work.job.claimed_at is not None and work.verb.takeover is Takeover.ROLL_BACK:
         work.fail(errors.DriverError(reason="the worker that ran it died, and this operation is not repeated"))
     elif work.job.queue == "scheduler" and work.verb.schedule is not None:
         work.verb.schedule(work, payload)
@@ -171,9 +175,22 @@ def _run(work: Work) -> None:
     assert work.ended, f"{work.verb.name} returned without ending its job"
 
 
+def _acknowledge(work: Work) -> bool:
+    return work.store.run("jobs.acknowledge", lambda tx: jobs.acknowledge(tx, work.job, work.registry))
+
+
 def _fail(work: Work, error: errors.Error) -> None:
     try:
         work.fail(error)
-    except errors.LostClaim as lost:
-        log.warning("job %s %s: %s", work.job.id, work.verb.name, lost)
-        work.store.run("jobs.acknowledge", lambda tx: jobs.acknowledge(tx, work.job, work.registry))
+    except (errors.DatabaseAway, errors.DatabaseBusy, errors.LostLease):
+        raise
+    except Exception as trouble:
+        if isinstance(trouble, errors.LostClaim) and _acknowledge(work):
+            return
+        if _drop(work, error):
+            log.critical("job %s %s could not end as it should, and was dropped", work.job.id, work.verb.name, exc_info=trouble)
+
+
+def _drop(work: Work, error: errors.Error) -> bool:
+    now, verb = work.clock.utcnow(), work.verb
+    return work.store.run("jobs.drop", lambda tx: endings.drop(tx, work.job, verb.transition, work.registry, error, now))

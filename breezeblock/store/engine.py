@@ -55,8 +55,8 @@ class Store:
         self.waker: Waker = _nobody
         """Set by the composition of a process that sends hints."""
         self._reach = reach
-        self._age = 0
-        """Rises when the server was lost: connections from before are not used again."""
+        self.losses = 0
+        """How often the server was lost: connections from before are not used again, and what was watched through them proves nothing."""
         self._engine = self._create()
         self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
 
@@ -127,11 +127,11 @@ class Store:
             return database.connect(arguments, keywords, limits)
 
         def prepare(raw: Any, record: Any) -> None:
-            record.info["age"] = self._age
+            record.info["age"] = self.losses
             database.prepare(raw, self.name, limits)
 
         def check_age(_raw: Any, record: Any, _proxy: Any) -> None:
-            if record.info["age"] != self._age:
+            if record.info["age"] != self.losses:
                 raise sa.exc.DisconnectionError
 
         sa.event.listen(engine, "do_connect", connect)
@@ -143,7 +143,7 @@ class Store:
         try:
             return self._engine.connect()
         except sa.exc.TimeoutError:
-            raise errors.Unavailable(reason="every database connection of this process is busy") from None
+            raise errors.DatabaseBusy from None
 
     def _attempt(self, name: str, work: Callable[[Tx], T], *, rerun: bool) -> Outcome[T]:
         with self._connect() as connection:
@@ -215,6 +215,7 @@ class Store:
     def _abandon(self, connection: sa.Connection) -> None:
         """Roll all of it back; a connection that cannot do that is never used again."""
         if connection.invalidated:
+            self.losses += 1
             return
         try:
             self._database.rollback(connection.connection.driver_connection)
@@ -225,11 +226,11 @@ class Store:
         """Never use this connection again, nor those that were opened to the same, now lost, server."""
         if not connection.invalidated:
             connection.invalidate()
-        self._age += 1
+        self.losses += 1
 
     def _forget_if_lost(self, error: sa.exc.DBAPIError, connection: sa.Connection | None = None) -> None:
         if self.trouble(error) is Trouble.LOST:
-            self._age += 1
+            self.losses += 1
             if connection is not None and not connection.invalidated:
                 connection.invalidate()
 

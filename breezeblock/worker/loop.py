@@ -10,24 +10,28 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from breezeblock import errors
 from breezeblock.config import Settings
 from breezeblock.core import claims
-from breezeblock.core.claims import Wanted
+from breezeblock.core.claims import Turn, Wanted
 from breezeblock.core.clock import Clock
 from breezeblock.core.jobs import JobRow
 from breezeblock.core.leases import Incarnation
 from breezeblock.core.resource import Registry
 from breezeblock.core.work import Backend, Work, perform
-from breezeblock.store.engine import Store
+from breezeblock.store.engine import Store, Tx
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 0.5
-FULL_SCAN_SECONDS: Final = 5.0
+RETRY_LONGEST_SECONDS: Final = 10.0
+MARK_SECONDS: Final = 5.0
+"""How often the low-water mark is read anew."""
+SUSPECTS_SECONDS: Final = 1.0
+"""How often suspects are looked for while there is other work."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,43 +52,57 @@ class Worker:
     def __init__(self, around: Surroundings, incarnation: Incarnation) -> None:
         self.around = around
         self.incarnation = incarnation
-        self._turn = 0
+        self._after: dict[str, Turn] = {}
         self._low_seq = 0
-        self._scanned_at = float("-inf")
+        self._marked_at = float("-inf")
+        self._held: set[str] = set()
+        self._unsure = False
+        """A claim may have been committed that this process never heard of."""
 
     def wanted(self, slots: Mapping[str, int]) -> Wanted:
         """What can be taken now."""
         now = self.around.clock.boottime()
-        if now - self._scanned_at >= FULL_SCAN_SECONDS:
-            self._scanned_at, self._low_seq = now, 0
+        if now - self._marked_at >= MARK_SECONDS:
+            self._low_seq = self.around.store.read("jobs.low_water", claims.low_water)
+            self._marked_at = now
         kinds = tuple(self.incarnation.kinds.items())
-        return Wanted(self.incarnation.queues, kinds, slots, self._low_seq)
+        return Wanted(self.incarnation.queues, kinds, slots, self._low_seq, dict(self._after))
 
     def claim(self, slots: Mapping[str, int]) -> list[JobRow]:
-        """Claim at most ``slots`` jobs of each class. Raises LostLease or DatabaseAway."""
-        wanted, now = self.wanted(slots), self.around.clock.utcnow()
-        work = lambda tx: claims.claim(tx, self.incarnation.id, wanted, self.around.registry, now, self._turn)  # noqa: E731
-        claimed = self.around.store.run("jobs.claim", work)
-        self._turn += 1
-        if claimed and self._low_seq == 0:
-            self._low_seq = min(job.seq for job in claimed)
+        """Claim at most ``slots`` jobs of each class, besides those whose claim was committed unheard. Raises LostLease or Unavailable."""
+        wanted, now, me, registry = self.wanted(slots), self.around.clock.utcnow(), self.incarnation.id, self.around.registry
+
+        def work(tx: Tx) -> list[JobRow]:
+            unheard = claims.adopt(tx, me, self._held, registry) if tx.rerun or self._unsure else []
+            return unheard + claims.claim(tx, me, wanted, registry, now)
+
+        try:
+            claimed = self.around.store.run("jobs.claim", work)
+        except errors.Unavailable:
+            self._unsure = True
+            raise
+        self._unsure = False
+        self._held.update(job.id for job in claimed)
+        self._after |= {job.job_class: (job.queue, job.project_id) for job in claimed}
         return claimed
 
-    def suspects(self, limit: int) -> list[str]:
-        """Ids of ready suspect jobs; each must run alone, in a process of its own (rule R5)."""
-        wanted = dataclasses.replace(self.wanted({}), low_seq=0)
-        find = lambda tx: [job.id for job in claims.suspects(tx, wanted, limit)]  # noqa: E731
-        return self.around.store.read("jobs.suspects", find)
+    def suspects(self, job_class: str, besides: Collection[str], limit: int) -> list[str]:
+        """Ids of ready suspect jobs of one class; each must run alone, in a process of its own (rule R5)."""
+        wanted = self.wanted({})
+        return self.around.store.read("jobs.suspects", lambda tx: claims.suspects(tx, wanted, job_class, besides, limit))
 
     def claim_suspect(self, job_id: str) -> JobRow | None:
         """Claim one suspect; None when another has it."""
-        wanted, now = dataclasses.replace(self.wanted({}), low_seq=0), self.around.clock.utcnow()
+        wanted, now = self.wanted({}), self.around.clock.utcnow()
         work = lambda tx: claims.claim_suspect(tx, self.incarnation.id, job_id, wanted, self.around.registry, now)  # noqa: E731
         return self.around.store.run("jobs.claim", work)
 
     def perform(self, job: JobRow) -> None:
-        """Run a claimed job to its end. While the database is away it is run again, which is harmless, until it ends or the lease does."""
-        around = self.around
+        """Run a claimed job to its end. Raises LostLease.
+
+        While the database is away, or refuses even the job's end, it is run again, which is harmless, until it ends or the lease does.
+        """
+        around, pause = self.around, RETRY_SECONDS
         while True:
             work = Work(
                 job,
@@ -97,11 +115,17 @@ class Worker:
             )
             try:
                 perform(work)
-            except errors.DatabaseAway:
-                log.warning("job %s %s waits for the database", job.id, job.kind)
-                around.clock.sleep(RETRY_SECONDS)
+            except errors.LostLease:
+                raise
+            except errors.Unavailable as away:
+                log.warning("job %s %s waits for the database: %s", job.id, job.kind, away)
+            except Exception:
+                log.exception("job %s %s could not be ended; it is run again in %g s", job.id, job.kind, pause)
             else:
+                self._held.discard(job.id)
                 return
+            around.clock.sleep(pause)
+            job, pause = work.job, min(2 * pause, RETRY_LONGEST_SECONDS)
 
 
 class Loop:
@@ -122,7 +146,8 @@ class Loop:
         self._start_suspect = start_suspect
         self._lost = lost
         self._busy: Counter[str] = Counter()
-        self._alone: set[str] = set()
+        self._alone: dict[str, str] = {}
+        self._looked_at = float("-inf")
         self._lock = threading.Condition()
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(sum(slots.values()), thread_name_prefix="job")
@@ -144,6 +169,7 @@ class Loop:
                 self._wait(poll * random.uniform(0.5, 1.0))
 
     def _once(self) -> bool:
+        self._look_for_suspects()
         free = self._free()
         if not any(free.values()):
             with self._lock:
@@ -152,12 +178,10 @@ class Loop:
         claimed = self._worker.claim(free)
         for job in claimed:
             self._start(job)
-        if not claimed:
-            self._look_for_suspects()
         return bool(claimed)
 
     def _free(self) -> dict[str, int]:
-        return {name: total - self._busy[name] for name, total in self._slots.items()}
+        return {name: max(0, total - self._busy[name]) for name, total in self._slots.items()}
 
     def _start(self, job: JobRow) -> None:
         with self._lock:
@@ -169,26 +193,29 @@ class Loop:
             self._worker.perform(job)
         except errors.LostLease as lost:
             self._lost(lost)
-        except Exception:
-            log.exception("job %s could not be ended; it stays claimed until this worker's lease ends", job.id)
         finally:
             with self._lock:
                 self._busy[job.job_class] -= 1
                 self._lock.notify_all()
 
     def _look_for_suspects(self) -> None:
-        room = sum(self._slots.values()) - len(self._alone)
-        for job_id in self._worker.suspects(room) if room > 0 else ():
+        """Start lone processes for them, also while there is other work; no more of a class than it has slots."""
+        now = self._worker.around.clock.boottime()
+        if now - self._looked_at < SUSPECTS_SECONDS:
+            return
+        self._looked_at = now
+        for job_class, slots in self._slots.items():
             with self._lock:
-                if job_id in self._alone:
-                    continue
-                self._alone.add(job_id)
-            self._start_suspect(job_id)
+                alone = [job_id for job_id, of_class in self._alone.items() if of_class == job_class]
+            for job_id in self._worker.suspects(job_class, alone, slots - len(alone)) if slots > len(alone) else ():
+                with self._lock:
+                    self._alone[job_id] = job_class
+                self._start_suspect(job_id)
 
     def suspect_ended(self, job_id: str) -> None:
         """The process that ran a suspect has ended, however."""
         with self._lock:
-            self._alone.discard(job_id)
+            self._alone.pop(job_id, None)
             self._lock.notify_all()
 
     def stop(self, grace: float) -> bool:

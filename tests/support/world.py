@@ -172,7 +172,7 @@ class World:
         claimed = worker.claim(SLOTS)
         for job in claimed:
             worker.perform(job)
-        suspects = worker.suspects(10)
+        suspects = [job_id for job_class, slots in SLOTS.items() for job_id in worker.suspects(job_class, (), slots)]
         for job_id in suspects:
             alone = self.worker(worker.incarnation.queues, solo=True)
             taken = alone.claim_suspect(job_id)
