@@ -4,6 +4,22 @@ Read it as the table of contents. A path's order here means nothing; literal par
 """
 
 from breezeblock.api.route import Route
+from breezeblock.core.versions import V
+from breezeblock.resources.attachments import attach as volume_attach
+from breezeblock.resources.attachments import begin_detaching as volume_begin_detaching
+from breezeblock.resources.attachments import complete as attachment_complete
+from breezeblock.resources.attachments import create as attachment_create
+from breezeblock.resources.attachments import delete as attachment_delete
+from breezeblock.resources.attachments import detach as volume_detach
+from breezeblock.resources.attachments import detail as attachment_detail
+from breezeblock.resources.attachments import initialize_connection as volume_initialize_connection
+from breezeblock.resources.attachments import list as attachment_list
+from breezeblock.resources.attachments import reserve as volume_reserve
+from breezeblock.resources.attachments import roll_detaching as volume_roll_detaching
+from breezeblock.resources.attachments import show as attachment_show
+from breezeblock.resources.attachments import terminate_connection as volume_terminate_connection
+from breezeblock.resources.attachments import unreserve as volume_unreserve
+from breezeblock.resources.attachments import update as attachment_update
 from breezeblock.resources.availability_zones import list as zone_list
 from breezeblock.resources.extensions import list as extension_list
 from breezeblock.resources.extensions import show as extension_show
@@ -66,4 +82,65 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/os-availability-zone", zone_list, "volume_extension:availability_zone_list"),
     Route("GET", "/extensions", extension_list, "volume_extension:extensions"),
     Route("GET", "/extensions/{alias}", extension_show, "volume_extension:extensions"),
+    # attachments, and the older actions
+    Route("GET", "/attachments", attachment_list, "volume:get_all", since=V.ATTACHMENTS),
+    Route("GET", "/attachments/detail", attachment_detail, "volume:get_all", since=V.ATTACHMENTS),
+    Route("POST", "/attachments", attachment_create, "volume:attachment_create", since=V.ATTACHMENTS),
+    Route("GET", "/attachments/{attachment_id}", attachment_show, "volume:get", since=V.ATTACHMENTS),
+    Route("PUT", "/attachments/{attachment_id}", attachment_update, "volume:attachment_update", since=V.ATTACHMENTS),
+    Route("DELETE", "/attachments/{attachment_id}", attachment_delete, "volume:attachment_delete", since=V.ATTACHMENTS),
+    Route(
+        "POST",
+        "/attachments/{attachment_id}/action",
+        attachment_complete,
+        "volume:attachment_complete",
+        action="os-complete",
+        since=V.ATTACHMENT_COMPLETE,
+        answers=204,
+    ),
+    Route(
+        "POST", "/volumes/{volume_id}/action", volume_reserve, "volume_extension:volume_actions:reserve", action="os-reserve", answers=202
+    ),
+    Route(
+        "POST",
+        "/volumes/{volume_id}/action",
+        volume_unreserve,
+        "volume_extension:volume_actions:unreserve",
+        action="os-unreserve",
+        answers=202,
+    ),
+    Route("POST", "/volumes/{volume_id}/action", volume_attach, "volume_extension:volume_actions:attach", action="os-attach", answers=202),
+    Route("POST", "/volumes/{volume_id}/action", volume_detach, "volume_extension:volume_actions:detach", action="os-detach", answers=202),
+    Route(
+        "POST",
+        "/volumes/{volume_id}/action",
+        volume_begin_detaching,
+        "volume_extension:volume_actions:begin_detaching",
+        action="os-begin_detaching",
+        answers=202,
+    ),
+    Route(
+        "POST",
+        "/volumes/{volume_id}/action",
+        volume_roll_detaching,
+        "volume_extension:volume_actions:roll_detaching",
+        action="os-roll_detaching",
+        answers=202,
+    ),
+    Route(
+        "POST",
+        "/volumes/{volume_id}/action",
+        volume_initialize_connection,
+        "volume_extension:volume_actions:initialize_connection",
+        action="os-initialize_connection",
+        answers=200,
+    ),
+    Route(
+        "POST",
+        "/volumes/{volume_id}/action",
+        volume_terminate_connection,
+        "volume_extension:volume_actions:terminate_connection",
+        action="os-terminate_connection",
+        answers=202,
+    ),
 )

@@ -50,9 +50,11 @@ def counted(*, more: int = 0, connecting: int = 0, attached: int = 0) -> dict[st
     in_hand = volumes.c.attaching + connecting
     ready = volumes.c.attached + attached
     status = sa.case(
-        (ready > 0, volume_states.IN_USE), (in_hand > 0, volume_states.ATTACHING), (total > 0, volume_states.RESERVED),
+        (ready > 0, volume_states.IN_USE),
+        (in_hand > 0, volume_states.ATTACHING),
+        (total > 0, volume_states.RESERVED),
         else_=volume_states.AVAILABLE,
-    )  # fmt: skip
+    )
     attach_status = sa.case(
         (ready > 0, states.ATTACHED), (in_hand > 0, states.ATTACHING), (total > 0, states.RESERVED), else_=states.DETACHED
     )
@@ -68,6 +70,16 @@ def counted(*, more: int = 0, connecting: int = 0, attached: int = 0) -> dict[st
 
 def without(row: Mapping[str, Any]) -> dict[str, Any]:
     """The changes of a volume's row when the attachment ``row`` goes."""
-    connecting = row["attach_status"] in {states.ATTACHING, states.ERROR_ATTACHING}
+    connecting = row["attach_status"] == states.ATTACHING
     attached = row["attach_status"] in {states.ATTACHED, states.DETACHING, states.ERROR_DETACHING}
     return counted(more=-1, connecting=-int(connecting), attached=-int(attached))
+
+
+def legacy_of(req: Request, volume_id: str, host: str | None) -> Mapping[str, Any] | None:
+    """The attachment of the older actions for a host; one that is not connected yet, or any when no host is named."""
+    mine = (attachments.c.volume_id == volume_id, attachments.c.legacy.is_(sa.true()))
+    rows = req.tx.rows(sa.select(attachments).where(*mine).order_by(attachments.c.created_at, attachments.c.id))
+    if host is None:
+        return rows[0] if rows else None
+    of_host = (row for row in rows if row["attached_host"] == host or (row["connector"] or {}).get("host") == host)
+    return next(of_host, None)

@@ -17,6 +17,9 @@ attachments = sa.Table(
     sa.Column("mode", sa.String(4), nullable=False),
     sa.Column("attach_status", Status, nullable=False),
     sa.Column("connector", Json),
+    sa.Column(
+        "service", sa.String(20), comment="How it reaches the bytes: the export's protocol and mode, as nbd-rw; NULL while it does not."
+    ),
     sa.Column("connection_info", sa.Text(), comment="Encrypted: it may hold secrets (R11)."),
     sa.Column(
         "legacy", sa.Boolean(), nullable=False, default=False, server_default=sa.false(), comment="Made by the actions of before 3.27."

@@ -33,6 +33,8 @@ volumes = sa.Table(
     sa.Column("launched_at", Moment),
     sa.Column("snapshots", sa.Integer(), nullable=False, default=0, server_default="0", comment="Count of its snapshot rows."),
     sa.Column("attachments", sa.Integer(), nullable=False, default=0, server_default="0", comment="Count of its attachment rows."),
+    sa.Column("attaching", sa.Integer(), nullable=False, default=0, server_default="0", comment="Those of them that are being connected."),
+    sa.Column("attached", sa.Integer(), nullable=False, default=0, server_default="0", comment="Those of them that are attached."),
     sa.Index(None, "project_id", "created_at", "id"),
     sa.Index(None, "created_at", "id"),
     sa.Index(None, "pool_id"),
