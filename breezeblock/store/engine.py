@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from breezeblock import errors
 from breezeblock.store.dialect import Dialect, Limits, Trouble, dialect_of
-from breezeblock.store.transaction import Frame, Outcome, Patience, Tx, Waker
+from breezeblock.store.transaction import Frame, Outcome, Patience, Tx, Waker, witness_of
 
 __all__ = ["Limits", "Store", "Tx"]
 
@@ -79,7 +79,7 @@ class Store:
                 if self._had_committed(lost.frame, patience):
                     value: T = lost.outcome.finish()
                     return value
-                rerun = patience.unsettled = lost.frame.witness is None
+                rerun = patience.unsettled = lost.frame.insert is None
             except sa.exc.DBAPIError as error:
                 patience.spend(self.trouble(error), error)
 
@@ -192,7 +192,8 @@ class Store:
         Inserting the witness again waits for that transaction, should it still be open on the server, and
         meets its row if it had committed. Raises errors.OutcomeUnknown when the server does not tell.
         """
-        if frame.witness is None:
+        witness = witness_of(frame, self._engine.dialect)
+        if witness is None:
             return False
         patience.unsettled = True
         while True:
@@ -200,14 +201,14 @@ class Store:
                 with self._connect() as connection:
                     try:
                         self._begin(connection)
-                        connection.execute(*frame.witness.insert)
+                        connection.execute(*witness.insert)
                         return False
                     except sa.exc.DBAPIError as error:
                         if self.trouble(error) is not Trouble.DUPLICATE:
                             raise
                     finally:
                         self._abandon(connection)
-                    return connection.execute(frame.witness.exists).first() is not None
+                    return connection.execute(witness.exists).first() is not None
             except sa.exc.DBAPIError as error:
                 self._forget_if_lost(error)
                 patience.spend(self.trouble(error), error)

@@ -40,7 +40,8 @@ class Frame:
     actions: list[Callable[[], None]] = field(default_factory=list)
     hints: set[str] = field(default_factory=set)
     error: sa.exc.DBAPIError | None = None
-    witness: Witness | None = None
+    insert: tuple[sa.Insert, Parameters | None] | None = None
+    """The first one of a row whose id was made beforehand."""
 
 
 class Tx:
@@ -60,8 +61,8 @@ class Tx:
         if getattr(statement, "is_dml", False):
             if not frame.writes:
                 raise RuntimeError("a read transaction was asked to write")
-            if frame.witness is None and type(statement) is sa.Insert:
-                frame.witness = _witness(statement, parameters)
+            if frame.insert is None and type(statement) is sa.Insert and names_a_row(statement):
+                frame.insert = (statement, parameters)
         try:
             return frame.connection.execute(statement, parameters)
         except sa.exc.DBAPIError as error:
@@ -145,12 +146,18 @@ class Patience:
         raise (errors.DatabaseAway if trouble is Trouble.LOST else errors.DatabaseBusy) from error
 
 
-def _witness(insert: sa.Insert, parameters: Parameters | None) -> Witness | None:
-    """The witness that ``insert`` is, if its table's ids are UUIDs and it names one."""
+def names_a_row(insert: sa.Insert) -> bool:
+    """Whether ``insert`` is of a table whose ids are UUIDs, made beforehand. Asked at each INSERT, so it compiles nothing."""
     table = insert.table
-    column = table.c.get("id") if isinstance(table, sa.Table) else None
-    if column is None or not isinstance(column.type, sa.String) or column.type.length != _UUID_LENGTH:
+    column = table.c.get("id") if isinstance(table, sa.Table) and insert.select is None else None
+    return column is not None and isinstance(column.type, sa.String) and column.type.length == _UUID_LENGTH
+
+
+def witness_of(frame: Frame, dialect: sa.Dialect) -> Witness | None:
+    """The witness among what the transaction inserted, if it has one."""
+    if frame.insert is None:
         return None
-    row = parameters if isinstance(parameters, Mapping) else parameters[0] if parameters else insert.compile().params
+    insert, parameters = frame.insert
+    row = parameters if isinstance(parameters, Mapping) else parameters[0] if parameters else insert.compile(dialect=dialect).params
     identity = row.get("id")
-    return Witness((insert, parameters), sa.select(sa.literal(1)).where(column == identity)) if identity else None
+    return Witness(frame.insert, sa.select(sa.literal(1)).where(insert.table.c.id == identity)) if identity else None
