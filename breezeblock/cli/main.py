@@ -149,12 +149,11 @@ def version() -> None:
 
     from breezeblock.core.versions import HIGH, LOW
 
-    low, high = (".".join(map(str, one.number)) for one in (LOW, HIGH))
     try:
         number = importlib.metadata.version("breezeblock")
     except importlib.metadata.PackageNotFoundError:
         number = "of a source tree that was not installed"
-    click.echo(f"breezeblock {number}, Block Storage API {low} to {high}")
+    click.echo(f"breezeblock {number}, Block Storage API {LOW} to {HIGH}")
 
 
 def main() -> None:

@@ -58,16 +58,18 @@ def _migrate(settings: Settings) -> None:
 
 
 def _load(settings: Settings) -> None:
-    """Import what the children run; a store is made and dropped unopened, because that imports the database's driver."""
+    """Import what the children run, and make the API's services once, unconnected.
+
+    That imports the database's driver, lets oslo.policy search for plug-ins (a quarter of a second), and refuses an unusable policy file.
+    """
     for name in ("breezeblock.api.app", "breezeblock.api.assemble", "breezeblock.cli.api_server", "breezeblock.worker.main"):
         importlib.import_module(name)
     for backend in settings.backends:
         driver_class(backend.driver)
 
-    from breezeblock.core import faults
-    from breezeblock.store.connect import open_store
+    from breezeblock.api import assemble
 
-    open_store(settings, "import", faults.reach).dispose()
+    assemble.services(settings, "import").store.dispose()
 
 
 def _api(settings: Settings, announce: Announce) -> int:
