@@ -38,7 +38,7 @@ def create_from_snapshot(world: World) -> Prepared:
     """A larger volume from a snapshot whose volume went on."""
     volume = world.volume()
     snapshot = world.snapshot(volume)
-    world.write(volume, 0, 0x55)
+    world.write(volume, {0: 0x55})
     new = world.unborn(2)
     new.bytes = dict(snapshot.bytes)
     base = snapshot.published
@@ -89,7 +89,7 @@ def snapshot(world: World) -> Prepared:
     """A second snapshot of a volume that was written to after its first."""
     volume = world.volume()
     world.snapshot(volume)
-    world.write(volume, 0, 0x66)
+    world.write(volume, {0: 0x66})
     new = world.unborn_snapshot(volume)
     base = volume.published
 
@@ -115,7 +115,7 @@ def revert(world: World) -> Prepared:
     """A volume goes back to what its snapshot has."""
     volume = world.volume()
     taken = world.snapshot(volume)
-    world.write(volume, 0, 0x77)
+    world.write(volume, {0: 0x77})
     base, target = volume.published, taken.published
 
     def publish(handle: Any) -> None:

@@ -161,7 +161,7 @@ class DriverConformance:
         """Volume, snapshot and restored volume share bytes; each order of deletes leaves the rest readable."""
         volume = world.volume()
         taken = world.snapshot(volume)
-        world.write(volume, 0, 0x44)
+        world.write(volume, {0: 0x44})
         rows = [volume, taken, world.restored(taken)]
         for index in order:
             self._delete(world, rows[index])
@@ -244,7 +244,7 @@ class DriverConformance:
         """Snapshots, extends and reverts of one volume, one after another; each snapshot keeps its own bytes."""
         volume = world.volume()
         for round_ in range(4):
-            world.write(volume, (round_ + 8) * PAGE, 0x60 + round_)
+            world.write(volume, {(round_ + 8) * PAGE: 0x60 + round_})
             world.snapshot(volume)
         first = next(iter(world.snapshots.values()))
         job = world.start(volume.id)

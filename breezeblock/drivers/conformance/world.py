@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from breezeblock.drivers.conformance.data import Data, ImageData
 from breezeblock.drivers.interface import Call, Handle, SnapshotSpec, Token, VolumeDriver, VolumeSpec
@@ -91,11 +91,8 @@ class World:
         job = self.start(row.id)
         row.handle = self.driver.create(job.call(), VolumeSpec(row.id, size_gib))
         self.end(job)
-        for offset, byte in BORN_WITH.items():
-            if byte:
-                self.write(row, offset, byte)
-            else:
-                row.bytes[offset] = 0
+        self.write(row, {offset: byte for offset, byte in BORN_WITH.items() if byte})
+        row.bytes |= BORN_WITH
         return row
 
     def unborn_snapshot(self, volume: Resource) -> Resource:
@@ -127,10 +124,10 @@ class World:
         self.volumes.pop(row.id, None)
         self.snapshots.pop(row.id, None)
 
-    def write(self, volume: Resource, offset: int, byte: int) -> None:
-        """Write one page as a guest, and expect it from now on."""
-        self.subject.data.fill(self.driver, volume.published, offset, PAGE, byte)
-        volume.bytes[offset] = byte
+    def write(self, volume: Resource, pages: Mapping[int, int]) -> None:
+        """Write pages as a guest, each full of one byte, by offset; and expect them from now on."""
+        self.subject.data.fill(self.driver, volume.published, [(offset, PAGE, byte) for offset, byte in pages.items()])
+        volume.bytes |= pages
 
     def wrong(self) -> Sequence[str]:
         """What is not as it should be with the published volumes: bytes, sizes, and zeros where nothing was written."""
@@ -150,8 +147,7 @@ class World:
         """Volumes are whole, stay whole while each is written to, and each snapshot gives what was taken."""
         assert self.wrong() == []
         for row in [row for row in self.volumes.values() if row.handle is not None]:
-            self.write(row, 0, next(self._bytes))
-            self.write(row, 3 * PAGE, next(self._bytes))
+            self.write(row, {0: next(self._bytes), 3 * PAGE: next(self._bytes)})
         copies = [self.restored(row) for row in self.snapshots.values() if row.handle is not None]
         assert self.wrong() == []
         for copy in copies:

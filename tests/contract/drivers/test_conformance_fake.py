@@ -15,8 +15,9 @@ from tests.support.live_images import NothingLive
 class FakeData:
     """Bytes as the fake backend keeps them."""
 
-    def fill(self, driver: VolumeDriver, handle: Handle, offset: int, length: int, byte: int) -> None:
-        cast(FakeDriver, driver).write(handle, offset, bytes([byte]) * length)
+    def fill(self, driver: VolumeDriver, handle: Handle, ranges: Sequence[tuple[int, int, int]]) -> None:
+        for offset, length, byte in ranges:
+            cast(FakeDriver, driver).write(handle, offset, bytes([byte]) * length)
 
     def differing(self, driver: VolumeDriver, handle: Handle, ranges: Sequence[tuple[int, int, int]]) -> Sequence[str]:
         fake = cast(FakeDriver, driver)

@@ -69,7 +69,7 @@ def test_an_overlay_is_what_qemu_would_have_made(tmp_path: Path) -> None:
 def test_every_image_of_a_long_life_checks(world: World) -> None:
     volume = world.volume()
     for round_ in range(3):
-        world.write(volume, 16384 * round_, 0x30 + round_)
+        world.write(volume, {16384 * round_: 0x30 + round_})
         world.restored(world.snapshot(volume))
     world.check()
     for found in world.driver.objects():
@@ -154,8 +154,8 @@ def test_merging_without_space_leaves_nothing(tmp_path: Path) -> None:
         world = World(Subject(lambda: file_driver(point / "volumes", file_chain_limit=1)))
         volume = world.volume()
         snapshot = world.snapshot(volume)
-        for page in range(64):
-            world.subject.data.fill(world.driver, volume.published, (page + 1) << 16, 1 << 16, 0x5A)
+        clusters = [(page << 16, 1 << 16, 0x5A) for page in range(1, 65)]
+        world.subject.data.fill(world.driver, volume.published, clusters)
         world.snapshots.pop(snapshot.id)
         fill(point)
         (point / "filler").open("r+b").truncate((point / "filler").stat().st_size - (1 << 20))

@@ -28,8 +28,8 @@ def world_of(path: Path) -> World:
 def with_data(world: World) -> Handle:
     """10 GiB, of which a few MiB lie at both ends."""
     row = world.volume(10)
-    for offset in (0, (10 << 30) - DATA_MIB * MIB // 2):
-        world.subject.data.fill(world.driver, row.published, offset, DATA_MIB * MIB // 2, 0x5C)
+    half = DATA_MIB * MIB // 2
+    world.subject.data.fill(world.driver, row.published, [(offset, half, 0x5C) for offset in (0, (10 << 30) - half)])
     row.bytes.clear()
     return row.published
 

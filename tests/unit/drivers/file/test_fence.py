@@ -11,7 +11,7 @@ from breezeblock import errors
 from breezeblock.drivers.file.fence import FOLDER, Fences, Switch
 from breezeblock.drivers.interface import Call, Token
 
-VOLUME = str(uuid.uuid4())
+VOLUME = "0d8f6a52-3c3b-4f0e-9a57-6c1f4f1f7a01"
 JOB = str(uuid.uuid4())
 
 

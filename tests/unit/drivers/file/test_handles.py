@@ -11,7 +11,7 @@ from breezeblock.drivers.file.directory import Directory
 from breezeblock.drivers.file.handles import LONGEST_CHAIN, Stored, check_depth, stored
 from breezeblock.drivers.interface import Call, Token, object_name, parse_object_name
 
-NAME = f"{uuid.uuid4()}.{uuid.uuid4()}.e12"
+NAME = "0d8f6a52-3c3b-4f0e-9a57-6c1f4f1f7a01.5b1d2c9e-7a44-4c56-8d1e-2f9a3b7c8e02.e12"
 
 
 def test_a_handle_is_small_json_and_comes_back() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -80,6 +80,25 @@ def test_a_tool_outlives_the_thread_that_asked_for_it() -> None:
     with survivor, victim:
         assert survivor.wait(10) == 0
         assert victim.wait(10) == -signal.SIGKILL
+
+
+def test_one_thread_spawns_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks, and however short its life: the spawning thread is always the same, and lives on."""
+    spawners: list[threading.Thread] = []
+    spawn = tools._spawn
+
+    def noting(argv: Sequence[str], keep_open: Sequence[int]) -> subprocess.Popen[str]:
+        spawners.append(threading.current_thread())
+        return spawn(argv, keep_open)
+
+    monkeypatch.setattr(tools, "_spawn", noting)
+    runner = Tools()
+    for _ in range(2):
+        asks = threading.Thread(target=lambda: runner.run(["true"], timeout=10, what="x"))
+        asks.start()
+        asks.join(10)
+    assert spawners[0] is spawners[1]
+    assert spawners[0].is_alive()
 
 
 def test_a_tool_ends_with_its_process(tmp_path: Path) -> None:
