@@ -60,8 +60,8 @@ class Directory:
             path.unlink(missing_ok=True)
             try:
                 yield path
-                _sync(path)
-                _sync(self.path)
+                sync(path)
+                sync(self.path)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
@@ -93,7 +93,8 @@ class Directory:
         return stat.f_blocks * stat.f_frsize / GIB, stat.f_bavail * stat.f_frsize / GIB
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file's bytes, or a folder's names, on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from breezeblock import errors
-from breezeblock.drivers.file.directory import translated
+from breezeblock.drivers.file.directory import sync, translated
 from breezeblock.drivers.interface import Call, StoredObject, Token, checked_id
 
 FOLDER = ".fence"
@@ -100,6 +100,9 @@ class Fences:
             if seen is None or token > seen.token:
                 seen = Seen(seen.sequence + 1 if seen else 1, token, call.job_id, seen.switch if seen else None)
                 _write(descriptor, seen)
+                if seen.sequence == 1:
+                    with translated(_named(volume_id), self._folder):
+                        sync(self._folder)
             yield Held(descriptor, seen)
         finally:
             os.close(descriptor)

@@ -5,13 +5,12 @@ of QEMU, version 3). Writing them takes 1 ms; starting ``qemu-img create`` takes
 interprets a guest's data, and no image's format is ever guessed.
 """
 
-import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 from breezeblock import errors
-from breezeblock.drivers.file.directory import GIB, Directory, translated
+from breezeblock.drivers.file.directory import GIB, Directory, sync, translated
 from breezeblock.drivers.file.tools import Tools
 
 _MAGIC = b"QFI\xfb"
@@ -89,10 +88,11 @@ def backing_name(path: Path) -> str | None:
 def grow(directory: Directory, tools: Tools, name: str, size_gib: int, *, timeout: float, keep_open: Sequence[int]) -> None:
     """Resize an image that nobody has open; one that is as large already stays as it is."""
     if size_bytes(directory, name) < size_gib * GIB:
-        path = str(directory.file(name))
-        tools.run(["qemu-img", "resize", "-q", "-f", "qcow2", path, str(size_gib * GIB)], timeout=timeout, what=name, keep_open=keep_open)
+        path = directory.file(name)
+        resize = ["qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size_gib * GIB)]
+        tools.run(resize, timeout=timeout, what=name, keep_open=keep_open)
         with translated(name, directory.path):
-            _sync(path)
+            sync(path)
 
 
 def flatten(directory: Directory, tools: Tools, source: str, name: str, size_gib: int, *, timeout: float) -> None:
@@ -104,7 +104,7 @@ def flatten(directory: Directory, tools: Tools, source: str, name: str, size_gib
         copy = ["qemu-img", "convert", "-q", "-n", "--target-is-zero", "-f", "qcow2", "-O", "qcow2", str(directory.file(source)), str(new)]
         tools.run(copy, timeout=timeout, what=name)
         with translated(name, directory.path):
-            _sync(str(new))
+            sync(new)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
@@ -112,11 +112,3 @@ def flatten(directory: Directory, tools: Tools, source: str, name: str, size_gib
 
 def _l1_entries(size: int) -> int:
     return -(-size // _L1_ENTRY_COVERS)
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

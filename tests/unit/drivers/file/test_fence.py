@@ -1,6 +1,7 @@
 """The fence: lower tokens are refused, a torn record loses nothing, and a removed file is no way around the lock."""
 
 import fcntl
+import os
 import threading
 import uuid
 from pathlib import Path
@@ -55,6 +56,21 @@ def test_the_token_is_stored_before_the_effect(fences: Fences) -> None:
         seen = fences.peek(VOLUME)
     assert seen is not None
     assert (seen.token, seen.job_id) == (Token(1, 1, 1), JOB)
+
+
+def test_a_new_fence_is_on_the_disk_with_its_name(fences: Fences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", noting)
+    with fences.held(VOLUME, call(1, 1, 1)):
+        assert synced == [(tmp_path / FOLDER).stat().st_ino]
+    with fences.held(VOLUME, call(1, 1, 2)):
+        assert len(synced) == 1
 
 
 def test_a_switch_outlives_later_tokens_until_the_next_switch(fences: Fences) -> None:
