@@ -7,11 +7,12 @@ withdrawn, so that nobody works for a client that was told to come again. A clie
 
 import threading
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
 from breezeblock import errors
-from breezeblock.api.services import ApiServices
+from breezeblock.api.services import ApiServices, Hints
 from breezeblock.core import endings
 from breezeblock.core import jobs as job_rules
 from breezeblock.core.leases import serving
@@ -54,28 +55,44 @@ class Waiting:
         return self._services.store.read(f"{name}.reply", work)
 
     def _await(self, name: str, wait: Wait) -> JobResult:
-        clock, pause = self._services.clock, FIRST_PAUSE
+        """Look again and again: at once, then after growing pauses, which a hint of the job's queue cuts to a quarter."""
+        clock = self._services.clock
         end = clock.boottime() + wait.seconds
-        look_for_worker = clock.boottime()
+        found = self._look(name, wait, ask_for_worker=True)
+        if found.state in job_rules.UNFINISHED:
+            with self._services.listen(found.queue) as hints:
+                found = self._look_until(name, wait, end, hints)
+        return JobResult(found.state, found.result or NOTHING, found.error or NOTHING)
+
+    def _look_until(self, name: str, wait: Wait, end: float, hints: Hints) -> Any:
+        """The row of the ended job. Raises NoCapableWorker or AnswerTimedOut, with the job withdrawn if it was still queued."""
+        clock, pause = self._services.clock, FIRST_PAUSE
+        ask_next = clock.boottime() + CAPABLE_EVERY
         while True:
+            slept = clock.boottime()
+            hints.wait(max(0.0, min(pause, end - slept)))
             now = clock.boottime()
-            look = partial(_look, wait.job_id, ask_for_worker=now >= look_for_worker)
-            found, capable = self._services.store.read(f"{name}.wait", look)
-            if now >= look_for_worker:
-                look_for_worker = now + CAPABLE_EVERY
+            if now < min(slept + pause / 4, end):
+                clock.sleep(slept + pause / 4 - now)
+            found = self._look(name, wait, ask_for_worker=now >= ask_next)
             if found.state not in job_rules.UNFINISHED:
-                return JobResult(found.state, found.result or NOTHING, found.error or NOTHING)
-            verb = found.kind.replace(".", " ")
-            if not capable:
-                none = errors.NoCapableWorker(queue=found.queue, verb=verb)
-                if self._withdraw(name, wait.job_id, none):
-                    raise none
+                return found
             if now >= end:
-                late = errors.AnswerTimedOut(verb=verb, seconds=f"{wait.seconds:g}")
+                late = errors.AnswerTimedOut(verb=_spoken(found), seconds=f"{wait.seconds:g}")
                 self._withdraw(name, wait.job_id, late)
                 raise late
-            self._services.pause(min(pause, max(0.0, end - now)))
+            ask_next = now + CAPABLE_EVERY if now >= ask_next else ask_next
             pause = min(pause * GROWTH, LONGEST_PAUSE)
+
+    def _look(self, name: str, wait: Wait, *, ask_for_worker: bool) -> Any:
+        """The job's row. Raises NoCapableWorker when it is queued and no live worker could take it; it is withdrawn then."""
+        look = partial(_read, wait.job_id, ask_for_worker=ask_for_worker)
+        found, capable = self._services.store.read(f"{name}.wait", look)
+        if not capable:
+            none = errors.NoCapableWorker(queue=found.queue, verb=_spoken(found))
+            if self._withdraw(name, wait.job_id, none):
+                raise none
+        return found
 
     def _withdraw(self, name: str, job_id: str, why: errors.Error) -> bool:
         """End the job if it is still queued, by compare-and-swap; False when a worker has it, or had it."""
@@ -90,9 +107,14 @@ class Waiting:
         return services.store.run(f"{name}.withdraw", work)
 
 
-def _look(job_id: str, tx: Tx, *, ask_for_worker: bool) -> tuple[sa.Row[tuple[str, str, str, object, object]], bool]:
+def _read(job_id: str, tx: Tx, *, ask_for_worker: bool) -> tuple[Any, bool]:
     """The job's row, and whether it is claimed or some live worker could claim it."""
     found = tx.execute(_LOOK.where(jobs.c.id == job_id)).one_or_none()
     if found is None:
         raise errors.Unavailable(reason="the job of this request is gone")
     return found, found.state != "queued" or not ask_for_worker or serving(tx, found.queue, found.kind)
+
+
+def _spoken(found: Any) -> str:
+    """The verb of a jobs row, for people."""
+    return str(found.kind).replace(".", " ")

@@ -184,8 +184,8 @@ class LiveImages(Protocol):
         Raises ObjectBusy when one runs, Fenced for a late caller.
         """
 
-    def running(self, volume_id: str) -> bool:
-        """Whether a daemon of this host has the volume open."""
+    def running(self, volume_id: str, token: Token | None = None) -> bool:
+        """Whether a daemon of this host has the volume open. With a token, Fenced for a late caller."""
 
     def switch_to_overlay(self, volume_id: str, overlay_path: str, token: Token | None = None) -> None:
         """Make ``overlay_path`` the active layer, atomically and crash-consistently. Repeating it is harmless.

@@ -96,8 +96,12 @@ def holders(home: Home) -> list[int]:
 
 
 def running(home: Home) -> bool:
-    """Whether a daemon has the volume open. Takes no lock, so it disturbs nobody."""
-    return bool(holders(home))
+    """Whether a daemon has the volume open. Takes no lock, so it disturbs nobody.
+
+    The record says so before a daemon starts, and no longer only after its end; so most answers need no search.
+    """
+    known = record.load(home)
+    return (known is None or known.present) and bool(holders(home))
 
 
 def _spawn(home: Home, image: Image, lock: int, control: socket.socket, nbd: socket.socket) -> int:

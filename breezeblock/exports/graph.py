@@ -163,12 +163,15 @@ def switch(qmp: Qmp, overlay: str) -> None:
 
 def backing_file(path: str) -> str | None:
     """The backing file that a qcow2 image names, as a path; None without one (QEMU's docs/interop/qcow2.txt)."""
-    with Path(path).open("rb") as image:
-        magic, _version, offset, length = struct.unpack(">4sIQI", image.read(20))
-        if magic != b"QFI\xfb" or not offset:
-            return None
-        image.seek(offset)
-        name = image.read(length).decode()
+    try:
+        with Path(path).open("rb") as image:
+            magic, _version, offset, length = struct.unpack(">4sIQI", image.read(20))
+            if magic != b"QFI\xfb" or not offset:
+                return None
+            image.seek(offset)
+            name = image.read(length).decode()
+    except FileNotFoundError:
+        raise errors.ObjectMissing(what=f"overlay {path}") from None
     return os.path.normpath(Path(path).parent / name)
 
 

@@ -37,9 +37,13 @@ class LiveDaemons:
         finally:
             os.close(lock)
 
-    def running(self, volume_id: str) -> bool:
-        """Whether a daemon of this host has the volume open."""
-        return daemon.running(home(self._state, volume_id))
+    def running(self, volume_id: str, token: Token | None = None) -> bool:
+        """Whether a daemon of this host has the volume open. With a token, Fenced for a late caller."""
+        place = home(self._state, volume_id)
+        if token is not None:
+            with gate(place):
+                admit(place, token)
+        return daemon.running(place)
 
     def switch_to_overlay(self, volume_id: str, overlay_path: str, token: Token | None = None) -> None:
         """Make ``overlay_path`` the active layer. Raises ObjectMissing without a daemon, ObjectBusy when it lies upon another image."""

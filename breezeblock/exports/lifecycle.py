@@ -13,17 +13,20 @@ from breezeblock.exports.graph import Service
 from breezeblock.exports.home import Home
 from breezeblock.exports.qmp import Qmp
 from breezeblock.exports.record import Record, store, take
-from breezeblock.exports.values import ExportSettings
+from breezeblock.exports.values import ExportSettings, ImageSource
 
 
-def up(place: Home, known: Record, image: Image, wanted: set[Service], settings: ExportSettings, boot_id: str) -> Record:
-    """Have a daemon with ``image`` open that gives all ``wanted`` services; gives what is remembered."""
+def up(place: Home, known: Record, source: ImageSource, wanted: set[Service], settings: ExportSettings, boot_id: str) -> Record:
+    """Have a daemon with the volume's image open that gives all ``wanted`` services; gives what is remembered."""
     graph.check_together(place.volume_id, wanted)
-    with _opened(place, known, image, wanted, settings, boot_id) as (qmp, opened):
+    with _opened(place, known, source, wanted, settings, boot_id) as (qmp, opened):
         for one in wanted - graph.served(qmp):
             if one.protocol == "local":
                 local.prepare(place, read_only=one.read_only)
         graph.serve(qmp, place, wanted)
+        for one in wanted:
+            if one.protocol == "local":
+                local.one_at_a_time(place.device(read_only=one.read_only))
         active = graph.images(qmp)[0]
         new = opened.but(path=active.path, format=active.format, size_bytes=active.size_bytes, services=tuple(sorted(wanted)))
         if new != opened:
@@ -54,15 +57,16 @@ def release_local(place: Home, services: Iterable[Service]) -> None:
 
 @contextmanager
 def _opened(
-    place: Home, known: Record, image: Image, wanted: set[Service], settings: ExportSettings, boot_id: str
+    place: Home, known: Record, source: ImageSource, wanted: set[Service], settings: ExportSettings, boot_id: str
 ) -> Iterator[tuple[Qmp, Record]]:
     """The running daemon, or a new one; a new one that cannot be used is ended again."""
     lock = take(place.lock)
     if lock is None:
-        with _adopted(place, image) as qmp:
+        with _adopted(place, source) as qmp:
             yield qmp, known.but(present=True)
         return
     try:
+        image = source()
         server, address = nbd.listen(place, known.address, settings.nbd_address, settings.nbd_ports)
         with server:
             opened = known.but(
@@ -96,8 +100,8 @@ def _started(place: Home, image: Image, lock: int, server: socket.socket, known:
         raise
 
 
-def _adopted(place: Home, image: Image) -> Qmp:
-    """A connection to the daemon that holds the lock, if it has ``image`` open, perhaps beneath newer layers."""
+def _adopted(place: Home, source: ImageSource) -> Qmp:
+    """A connection to the daemon that holds the lock, if it has the volume's image open, perhaps beneath newer layers."""
     try:
         qmp = daemon.connect(place)
     except errors.DaemonSilent as problem:
@@ -105,7 +109,7 @@ def _adopted(place: Home, image: Image) -> Qmp:
             what=f"volume {place.volume_id}", reason="its image is being changed, or its storage daemon does not answer"
         ) from problem
     try:
-        layers = graph.images(qmp)
+        layers, image = graph.images(qmp), source()
         if not any(Path(layer.path).resolve() == Path(image.path).resolve() for layer in layers):
             raise errors.ObjectBusy(
                 what=f"volume {place.volume_id}", reason=f"its storage daemon has {layers[0].path} open, not {image.path}"

@@ -5,7 +5,14 @@ client's half, for ``breezeblock attach`` and ``detach`` on the same host. They 
 run left, in whatever state, and repeating either is harmless. Needs root.
 
 A loop device notices neither the end nor the restart of the daemon: it must be detached first, and is
-stale when the daemon died. Beside the mounted file stands a note of the loop device, because the kernel
+stale when the daemon died.
+
+A writable loop device must not use direct I/O. With more than one write request under way QEMU 7.2
+writes parts of one with the bytes of another: its FUSE export has one buffer for all requests, and reads
+the next one while it waits for a write (fixed in QEMU 10.1; docs/decisions/local-exports.md has the
+measurement). Buffered writes come one at a time, by the kernel's lock on the file.
+
+Beside the mounted file stands a note of the loop device, because the kernel
 forgets the name of a file whose filesystem is gone.
 """
 
@@ -26,6 +33,7 @@ from breezeblock.exports.home import Home
 
 _TOOL_SECONDS = 30.0
 _GONE_SECONDS = 5.0
+CONNECTIONS = Path("/sys/fs/fuse/connections")
 
 
 class Loop(msgspec.Struct, frozen=True):
@@ -88,6 +96,16 @@ def refresh(path: Path) -> None:
         _run("losetup", "--set-capacity", device)
 
 
+def one_at_a_time(device: Path, connections: Path = CONNECTIONS) -> None:
+    """Let the kernel send asynchronous requests to an exported file one by one, where it can be told (fusectl is mounted).
+
+    :func:`attach` needs no such help. It is for programs that open the file itself, with direct and asynchronous I/O.
+    """
+    limit = connections / str(os.minor(device.stat().st_dev)) / "max_background"
+    with contextlib.suppress(FileNotFoundError):
+        limit.write_text("1")
+
+
 def prepare(home: Home, *, read_only: bool) -> None:
     """Make the file that an export is mounted on; takes away the mount of a daemon that died."""
     path = home.device(read_only=read_only)
@@ -133,22 +151,30 @@ def _loops(path: Path) -> list[Loop]:
     with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
         noted = msgspec.json.decode(_note(path).read_bytes(), type=Loop)
     answer = _run("losetup", "--list", "--json", "--output", "NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN")
-    found = []
-    for row in json.loads(answer)["loopdevices"] if answer.strip() else []:
-        major, minor = (int(part) for part in str(row["back-maj:min"]).split(":"))
-        loop = Loop(row["name"], os.makedev(major, minor), int(row["back-ino"]))
-        if row["back-file"] == str(path) or loop == noted:
-            found.append(loop)
-    return found
+    rows = json.loads(answer)["loopdevices"] if answer.strip() else []
+    return [loop for row in rows if (loop := _loop(row, path, noted)) is not None]
+
+
+def _loop(row: Mapping[str, Any], path: Path, noted: Loop | None) -> Loop | None:
+    """The loop device of one row, if it is over ``path``."""
+    if row["back-maj:min"] is None or row["back-ino"] is None:
+        # The file's filesystem is dead, and once its mount is taken away too, the file has no name but the root's.
+        ours = noted is not None and noted.device == row["name"] and row["back-file"] in {str(path), "/"}
+        return noted if ours else None
+    major, minor = (int(part) for part in str(row["back-maj:min"]).split(":"))
+    loop = Loop(row["name"], os.makedev(major, minor), int(row["back-ino"]))
+    return loop if row["back-file"] == str(path) or loop == noted else None
 
 
 def _set_up(path: Path, *, read_only: bool) -> str:
-    options = ["--find", "--show", *(["--read-only"] if read_only else [])]
-    try:
-        # Without direct I/O each block would stand in three caches: the loop device's, FUSE's and the image's.
-        return _run("losetup", *options, "--direct-io=on", str(path)).strip()
-    except errors.DriverError:
-        return _run("losetup", *options, str(path)).strip()
+    if read_only:
+        # Past FUSE's page cache, which does not know of writes through NBD.
+        return _run("losetup", "--find", "--show", "--read-only", "--direct-io=on", str(path)).strip()
+    device = _run("losetup", "--find", "--show", "--direct-io=off", str(path)).strip()
+    if (Path("/sys/block") / Path(device).name / "loop" / "dio").read_text().strip() != "0":
+        _run("losetup", "--detach", device)
+        raise errors.DriverError(reason=f"the kernel insists on direct I/O for {device}, with which the storage daemon would corrupt data")
+    return device
 
 
 def _end(loop: Loop) -> None:

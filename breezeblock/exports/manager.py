@@ -18,7 +18,7 @@ from breezeblock.exports.graph import Service
 from breezeblock.exports.home import Home, check_socket_length, home
 from breezeblock.exports.ownership import Owner, read_boot_id
 from breezeblock.exports.record import admit, gate, load, store
-from breezeblock.exports.values import Export, ExportRow, ExportSettings, from_parameters, parameters
+from breezeblock.exports.values import Export, ExportRow, ExportSettings, ImageSource, from_parameters, parameters
 
 
 class Exports:
@@ -39,22 +39,26 @@ class Exports:
 
     @effect(Effect.FENCED)
     def ensure(
-        self, call: Call, volume_id: str, image: Image, *, protocols: Collection[str] = ("nbd",), read_only: bool = False
+        self, call: Call, volume_id: str, image: Image | ImageSource, *, protocols: Collection[str] = ("nbd",), read_only: bool = False
     ) -> Mapping[str, Any]:
         """Export the volume by ``protocols`` in the given mode, beside what is exported of it already; gives the row's parameters.
 
+        ``image`` asks the driver, as in ``lambda: driver.image(handle)``; what it raises goes through. A plain
+        Image is for callers who know that no job of the driver can still be at work on the volume.
         Raises Fenced, ObjectMissing without the image, ObjectBusy when another image of the volume is open,
         when somebody works on the image, or when the protocols exclude each other.
         """
-        if not Path(image.path).is_file():
-            raise errors.ObjectMissing(what=f"image {image.path} of volume {volume_id}")
+        source = _source(image)
+        if not Path(found := source().path).is_file():
+            # Before anything is written: a late call for a deleted volume leaves no trace.
+            raise errors.ObjectMissing(what=f"image {found} of volume {volume_id}")
         place = self._home(volume_id)
         with gate(place):
             known = admit(place, call.token(volume_id))
             wanted = {graph.service(protocol, read_only=read_only) for protocol in protocols}
             if known.present:
                 wanted |= {Service(one) for one in known.services}
-            return parameters(lifecycle.up(place, known, image, wanted, self._settings, self._boot_id()))
+            return parameters(lifecycle.up(place, known, source, wanted, self._settings, self._boot_id()))
 
     def connect_info(self, volume_id: str, protocol: str = "nbd", *, read_only: bool = False) -> Mapping[str, Any]:
         """The connection information for a client; ObjectMissing when the volume is not exported that way here."""
@@ -115,8 +119,8 @@ class Exports:
         found = []
         for place in self._places():
             known = load(place)
-            pids = daemon.holders(place)
-            if known is not None and (known.present or pids):
+            if known is not None and known.present:
+                pids = daemon.holders(place)
                 pid = pids[0] if pids else None
                 found.append(Export(place.volume_id, bool(pids), known.services, known.path, known.size_bytes, pid, known.boot_id))
         return found
@@ -166,3 +170,10 @@ class Exports:
     def _places(self) -> Sequence[Home]:
         """Each volume that was ever exported here and not forgotten."""
         return [self._home(path.parent.name) for path in sorted((self._settings.state_dir / "exports").glob("*/gate.lock"))]
+
+
+def _source(image: Image | ImageSource) -> ImageSource:
+    if not isinstance(image, Image):
+        return image
+    known = image
+    return lambda: known

@@ -1,7 +1,7 @@
 """NBD: where a volume's server listens, and what a client needs to reach it.
 
 By default a UNIX socket in the state directory. With ``nbd_address`` a TCP port out of
-``nbd_ports``; the port is claimed by a file that names the volume, so the address stays the same
+the configured range; the port is claimed by a file that names the volume, so the address stays the same
 until the export is removed, over daemons and reboots. Anyone who reaches the port can use the
 volume: it belongs on a storage network.
 """
@@ -50,7 +50,7 @@ def listen(home: Home, known: Address | None, host: str | None, ports: Iterable[
                 return _tcp(home, host, port), Address(host=host, port=port)
             except errors.ObjectBusy:
                 release(home, Address(host=host, port=port))
-    raise errors.NoSpace(where="nbd_ports", what=f"the export of volume {home.volume_id}")
+    raise errors.NoSpace(where="the ports from nbd_first_port to nbd_last_port", what=f"the export of volume {home.volume_id}")
 
 
 def release(home: Home, address: Address | None) -> None:

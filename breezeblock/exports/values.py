@@ -1,7 +1,7 @@
 """What the exports' callers hand in and get, and the form in which the exports table stores it. Pure."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,23 @@ class ExportSettings:
     nbd_ports: range = range(10809, 11833)
 
 
+ImageSource = Callable[[], Image]
+"""Asks the driver which image a volume's data are in now.
+
+It is asked while the daemon's lock is held: before that, a late job of the driver may still switch the volume to another layer.
+"""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ExportRow:
-    """What a rebuild needs of a row of the exports table, and the image as the driver gives it now."""
+    """What a rebuild needs of a row of the exports table."""
 
     volume_id: str
     host: str
     boot_id: str
     generation: int
     parameters: Mapping[str, Any]
-    image: Image
+    image: ImageSource
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Opens the backends that a worker serves, the driver and its exports, and reports their capacity."""
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -45,7 +46,14 @@ def rebuild_exports(store: Store, backend: Backend) -> None:
     statement = sa.select(exports_table, volumes.c.handle).join_from(exports_table, volumes, volumes.c.id == exports_table.c.volume_id)
     rows = store.read("exports.rows", lambda tx: tx.rows(statement.where(exports_table.c.queue == backend.queue)))
     wanted = [
-        ExportRow(row["volume_id"], row["host"], row["boot_id"], row["generation"], row["parameters"], backend.driver.image(row["handle"]))
+        ExportRow(
+            row["volume_id"],
+            row["host"],
+            row["boot_id"],
+            row["generation"],
+            row["parameters"],
+            functools.partial(backend.driver.image, row["handle"]),
+        )
         for row in rows
         if row["handle"]
     ]

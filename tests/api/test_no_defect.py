@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import falcon.testing
 import orjson
@@ -10,22 +11,37 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from breezeblock.api.app import create
+from breezeblock.api.routes import ROUTES
+from breezeblock.core.bodies import Body, Query
+from breezeblock.resources import catalogue
 from breezeblock.store.engine import Store
-from tests.support.api import LISTING, application
+from tests.support.api import LISTING, application, services
 
-pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+one_database = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what never reaches a statement."""
 PATHS = ("/v3/p1/widgets", "/v3/widgets", "/v3/widgets/x", "/v3/widgets/x/action", "/v3/echo/x", "/v3/young", "/v3", "/")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND")
 Send = Callable[..., tuple[int, bytes]]
 random_requests = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
 @pytest.fixture
 def send(store: Store) -> Send:
-    """Send a request as a server hands it over: text of the wire is Latin-1."""
-    app = application(store)
+    """Send a request to the sample verbs."""
+    return sender(application(store))
+
+
+@pytest.fixture
+def shipped(store: Store) -> Send:
+    """Send a request to the verbs that are shipped."""
+    return sender(create(services(store, registry=catalogue.registry())))
+
+
+def sender(app: Any) -> Send:
+    """Send requests to ``app`` as a server hands them over: text of the wire is Latin-1."""
 
     def send(method: str, path: str, query: str = "", body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         environ = falcon.testing.create_environ(method="POST", path="/")
@@ -78,6 +94,7 @@ def dumped(document: Any) -> bytes:
         return b"{}"
 
 
+@one_database
 @random_requests
 @given(body=BODIES, path=st.sampled_from(PATHS), version=st.integers(0, 71))
 @example(body={"widget": {"size": 1e300}}, path="/v3/widgets", version=71)
@@ -92,24 +109,55 @@ def test_any_document(send: Send, body: Any, path: str, version: int) -> None:
     orjson.loads(answer or b"{}")
 
 
+TYPE_ID = "11111111-2222-4333-8444-555555555555"
+NAMES = st.sampled_from(["limit", "marker", "offset", "sort", "sort_key", "sort_dir", "with_count", *LISTING.sortable, "metadata", "name~"])
+VALUES = st.one_of(
+    ANY_TEXT,
+    st.integers().map(str),
+    st.sampled_from(["gt:2026-01-01", "lt:9999-12-31T23:59:59-14:00", "{'a': 'b'}", "name:asc", "%00", TYPE_ID, "true", "9" * 19, "-1"]),
+)
+VALID = st.sampled_from([1, "2", True, None, "a", TYPE_ID, "__DEFAULT__", "1" * 255, 2**31 - 1, -1, {}, {"a": "b"}, "volume:h@b", "h@b#p"])
+SHIPPED = [(route, getattr(route.verb, "BODY", None), getattr(route.verb, "QUERY", None)) for route in ROUTES]
+
+
+def names(declared: Body | Query | None) -> list[str]:
+    """The fields that a verb declares."""
+    return list((declared.fields if declared is not None else None) or ["name"])
+
+
+@settings(random_requests, max_examples=200)
+@given(data=st.data())
+def test_any_document_and_query_for_every_route(shipped: Send, data: st.DataObject) -> None:
+    route, body, query = data.draw(st.sampled_from(SHIPPED))
+    ids = st.sampled_from(["x", TYPE_ID, "p1", "fake", "é", "a" * 300])
+    path = "".join(f"/{wire(data.draw(ids)) if part.startswith('{') else part}" for part in route.path[1:].split("/"))
+    inner = st.dictionaries(st.sampled_from(names(body)), VALID | JSON, max_size=5) | JSON
+    key = body.key if body is not None else None
+    document = data.draw(inner if key is None else inner.map(lambda value: {key: value}))
+    pairs = data.draw(st.lists(st.tuples(st.sampled_from([*names(query), "limit", "sort", "usage", "all_tenants"]), VALUES), max_size=3))
+    headers = {
+        "OPENSTACK_API_VERSION": f"volume 3.{data.draw(st.integers(0, 71))}",
+        "X_AUTH_TOKEN": data.draw(st.sampled_from(["u:p1", "admin:p1"])),
+    }
+    text = "&".join(f"{wire(name)}={quote(wire(value), encoding='latin-1')}" for name, value in pairs)
+    status, answer = shipped(route.method, f"/v3{path}", text, dumped(document), headers)
+    assert status < 500 or status == 503, (str(route), answer)
+
+
+@one_database
 @random_requests
 @given(body=st.binary(max_size=200), path=st.sampled_from(PATHS), method=st.sampled_from(METHODS))
 def test_any_bytes(send: Send, body: bytes, path: str, method: str) -> None:
     assert send(method, path, body=body)[0] < 500
 
 
+@one_database
 @random_requests
 @given(
     method=st.sampled_from(METHODS), path=st.lists(ANY_TEXT, max_size=5), prefix=st.sampled_from(("", "/v3", "/v3/p1", "/v3/p1/widgets"))
 )
 def test_any_path(send: Send, method: str, path: list[str], prefix: str) -> None:
     assert send(method, prefix + "".join(f"/{wire(part)}" for part in path))[0] < 500
-
-
-NAMES = st.sampled_from(["limit", "marker", "offset", "sort", "sort_key", "sort_dir", "with_count", *LISTING.sortable, "metadata", "name~"])
-VALUES = st.one_of(
-    ANY_TEXT, st.integers().map(str), st.sampled_from(["gt:2026-01-01", "lt:9999-12-31T23:59:59-14:00", "{'a': 'b'}", "name:asc", "%00"])
-)
 
 
 @random_requests
@@ -140,6 +188,7 @@ HEADERS = st.sampled_from(
 )
 
 
+@one_database
 @random_requests
 @given(
     headers=st.dictionaries(HEADERS, ANY_TEXT.map(wire), max_size=4),

@@ -3,12 +3,15 @@
 import dataclasses
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from breezeblock import errors
+from breezeblock.api import assemble
 from breezeblock.api.app import create
 from breezeblock.api.route import Route
 from breezeblock.config import ApiSettings, Settings
@@ -22,6 +25,8 @@ from breezeblock.core.leases import Incarnation, register
 from breezeblock.core.requests import Answer, JobResult, Request, Wait
 from breezeblock.core.resource import JobClass, Payload, Registry, Resource, Verb
 from breezeblock.core.transitions import NewJob, Transition, begin
+from breezeblock.core.versions import RequestVersion
+from breezeblock.core.wake import Waker
 from breezeblock.core.work import Work
 from breezeblock.resources.volumes.table import volumes
 from breezeblock.store.engine import Store
@@ -77,14 +82,18 @@ class Scene:
 
     def __init__(self, store: Store, meanwhile: Callable[["Scene"], object] = lambda _: None, **api: Any) -> None:
         self.store, self.meanwhile, self.clock, self.pauses = store, meanwhile, SteppedClock(), 0
-        made = services(store, Settings(api=ApiSettings(**api)), registry=REGISTRY, pause=self.pause)
+        made = services(store, Settings(api=ApiSettings(**api)), registry=REGISTRY, listen=self.listen)
         self.client = Client(create(dataclasses.replace(made, clock=self.clock), [ROUTE]))
         row = {"id": "w", "project_id": "p1", "user_id": "u", "status": "available", "size_gib": 1, "metadata": {}, "image_metadata": {}}
         store.run("fill", lambda tx: tx.execute(sa.insert(volumes).values(**row, created_at=self.clock.utcnow())))
 
-    def pause(self, seconds: float) -> None:
-        assert 0 <= seconds <= 0.2
-        self.clock.now += seconds
+    def listen(self, queue: str) -> AbstractContextManager["Scene"]:
+        assert queue == QUEUE
+        return nullcontext(self)
+
+    def wait(self, timeout: float, /) -> None:
+        assert 0 <= timeout <= 0.2
+        self.clock.now += timeout
         self.pauses += 1
         self.meanwhile(self)
 
@@ -210,3 +219,32 @@ def test_a_result_that_nobody_reads_any_more_changes_nothing(store: Store) -> No
     [job] = scene.claim(worker)
     scene.finish(job, Ending(ok=True, result={"saw": "a cat"}))
     assert scene.state() == ("done", "free")
+
+
+def test_a_hint_of_the_queue_ends_a_pause(database: str, tmp_path: Path) -> None:
+    """Two real processes' parts: the request hears of the worker's finish through the state directory."""
+    store = Store(database, name="worker")
+    store.waker = Waker(tmp_path).wake
+    heard: list[object] = []
+    with assemble._listen(tmp_path, QUEUE) as hints:
+        scene = Scene(store)
+        worker = scene.worker()
+        scene.store.run("ask", lambda tx: tx.wake("volume:elsewhere"))
+        heard.append(hints.wait(0.01))
+        scene.store.run("ask", lambda tx: begin(tx, LOOK, "w", job(), version=RequestVersion.latest(), now=scene.clock.utcnow()))
+        heard.append(hints.wait(10))
+        [taken] = scene.claim(worker)
+        scene.finish(taken, Ending(ok=True))
+        heard.append(hints.wait(10))
+    assert heard == [frozenset(), frozenset({QUEUE}), frozenset({QUEUE})]
+
+
+def job() -> NewJob:
+    payload = Nothing()
+    return NewJob(str(uuid.uuid4()), VERB.name, payload.version, payload.stored(), QUEUE, "sync", "p1", "u", None)
+
+
+def test_without_a_place_for_hints_it_waits_all_the_same(database: str, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("in the way")
+    with assemble._listen(tmp_path, QUEUE) as hints:
+        hints.wait(0.001)

@@ -18,7 +18,7 @@ class NothingLive:
         """Always free."""
         yield
 
-    def running(self, volume_id: str) -> bool:
+    def running(self, volume_id: str, token: Token | None = None) -> bool:
         """Never."""
         return False
 
@@ -67,7 +67,7 @@ class Daemons:
             raise errors.ObjectBusy(what=volume_id, reason="a daemon runs")
         yield
 
-    def running(self, volume_id: str) -> bool:
+    def running(self, volume_id: str, token: Token | None = None) -> bool:
         """Whether a daemon has it."""
         return volume_id in self.open
 

@@ -16,13 +16,13 @@ def kept_still(live: LiveImages, volume_id: str, token: Token | None) -> Iterato
     higher token of the volume.
     """
     with contextlib.ExitStack() as stack:
-        running = live.running(volume_id)
+        running = live.running(volume_id, token)
         if not running:
             try:
                 stack.enter_context(live.offline(volume_id, token))
             except errors.ObjectBusy:
                 # A daemon may have started between the two questions.
-                running = live.running(volume_id)
+                running = live.running(volume_id, token)
                 if not running:
                     raise
         yield running

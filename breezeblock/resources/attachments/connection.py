@@ -7,6 +7,7 @@ Both hold the volume's lane and change no status while they wait: a job that nob
 A repetition of the request joins the job under way, by the attachment's id (protocol rule R11).
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -138,7 +139,8 @@ def connect(work: Work, wanted: Connection) -> None:
     if row is None:
         raise errors.ObjectMissing(what=f"attachment {wanted.attachment_id}")
     volume = work.own()
-    image = work.backend.driver.image(volume["handle"])
+    # Asked under the daemon's lock: a late job of the driver may still be switching the volume to another layer.
+    image = functools.partial(work.backend.driver.image, volume["handle"])
     parameters = work.exports.ensure(work.call, volume["id"], image, protocols=(wanted.protocol,), read_only=wanted.read_only)
     info = work.exports.connect_info(volume["id"], wanted.protocol, read_only=wanted.read_only)
     now = work.clock.utcnow()

@@ -12,7 +12,7 @@ import pytest
 from breezeblock import errors
 from breezeblock.drivers.conformance import Subject, World
 from breezeblock.drivers.conformance.world import GIB, Job, Resource
-from breezeblock.drivers.interface import SnapshotSpec, SourceAndNew, VolumeSpec
+from breezeblock.drivers.interface import SnapshotSpec, SourceAndNew, Token, VolumeSpec
 from tests.support.file_backend import file_driver
 from tests.support.live_images import Daemons, Died
 
@@ -231,7 +231,7 @@ def test_a_volume_open_on_another_host_is_left_alone(ext4: Path) -> None:
     """No daemon of this host has it, and the export lock is somebody else's."""
 
     class Elsewhere(Daemons):
-        def running(self, volume_id: str) -> bool:
+        def running(self, volume_id: str, token: Token | None = None) -> bool:
             return False
 
     daemons = Elsewhere()

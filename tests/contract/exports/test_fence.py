@@ -8,15 +8,19 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
 
 from breezeblock import errors
-from breezeblock.drivers.interface import Token
+from breezeblock.drivers.interface import Call, Image, SnapshotSpec, Token, VolumeSpec
 from breezeblock.exports import graph
 from breezeblock.exports.manager import Exports
+from breezeblock.exports.record import take
+from breezeblock.exports.values import ExportRow
 from tests.support.exports import Host, call, kill, wait_gone
+from tests.support.file_backend import file_driver
 from tests.support.nbd import Client
 
 
@@ -24,12 +28,12 @@ def test_a_late_ensure_after_a_removal_starts_nothing(host: Host) -> None:
     volume, image = host.volume()
     late = call(volume, generation=2, epoch=1)
     exports = host.exports()
-    exports.ensure(call(volume, generation=2, epoch=2), volume, image)
+    exports.ensure(call(volume, generation=2, epoch=2), volume, lambda: image)
     exports.remove(call(volume, generation=3), volume)
     with pytest.raises(errors.Fenced):
-        exports.ensure(late, volume, image)
+        exports.ensure(late, volume, lambda: image)
     with pytest.raises(errors.Fenced):
-        exports.ensure(call(volume, generation=2, epoch=9), volume, image)
+        exports.ensure(call(volume, generation=2, epoch=9), volume, lambda: image)
     assert not host.live.running(volume)
     assert exports.list() == []
 
@@ -38,9 +42,9 @@ def test_a_late_removal_leaves_a_newer_export_alone(host: Host) -> None:
     volume, image = host.volume()
     exports = host.exports()
     late = call(volume, generation=3, epoch=1)
-    exports.ensure(call(volume, generation=2), volume, image)
+    exports.ensure(call(volume, generation=2), volume, lambda: image)
     exports.remove(call(volume, generation=3, epoch=2), volume)
-    exports.ensure(call(volume, generation=4), volume, image)
+    exports.ensure(call(volume, generation=4), volume, lambda: image)
     data = exports.connect_info(volume)["data"]
     with Client(data["socket"], data["export"]) as client:
         for change in (exports.remove, exports.forget):
@@ -58,8 +62,8 @@ def test_a_drivers_token_fences_late_exports_and_the_reverse(host: Host) -> None
     with live.offline(volume, Token(1, 5, 1)):
         pass
     with pytest.raises(errors.Fenced):
-        exports.ensure(call(volume, generation=4), volume, image)
-    exports.ensure(call(volume, generation=6), volume, image)
+        exports.ensure(call(volume, generation=4), volume, lambda: image)
+    exports.ensure(call(volume, generation=6), volume, lambda: image)
     for late in (
         lambda: live.resize(volume, 2 * image.size_bytes, Token(1, 5, 2)),
         lambda: live.switch_to_overlay(volume, host.overlay(image, "late"), Token(1, 5, 2)),
@@ -70,9 +74,51 @@ def test_a_drivers_token_fences_late_exports_and_the_reverse(host: Host) -> None
     assert exports.connect_info(volume)["data"]["size_bytes"] == image.size_bytes
 
 
+def test_the_driver_is_asked_for_the_image_while_no_other_daemon_and_no_driver_can_have_it(host: Host) -> None:
+    volume, image = host.volume()
+    held: list[bool] = []
+
+    def source() -> Image:
+        free = take(host.home(volume).lock) if host.home(volume).directory.exists() else None
+        held.append(free is None)
+        if free is not None:
+            os.close(free)
+        return image
+
+    host.exports().ensure(call(volume), volume, source)
+    host.kill_all()
+    assert held[-1] is True
+    held.clear()
+    row = ExportRow(volume, "host-a", host.boot_id, 2, {"version": 1, "services": ["nbd-rw"], "address": None}, source)
+    assert host.exports().rebuild([row]) == {}
+    assert held == [True]
+
+
+def test_a_late_snapshot_of_the_driver_cannot_freeze_an_exported_image_and_the_reverse(host: Host) -> None:
+    driver = file_driver(host.images, host.live, file_format="qcow2")
+    volume, frozen = str(uuid.uuid4()), str(uuid.uuid4())
+
+    def job(generation: int) -> Call:
+        one = call(volume, generation)
+        return Call(one.job_id, {**one.tokens, frozen: one.token(volume)})
+
+    handle = driver.create(call(volume), VolumeSpec(volume, 1))
+    path = driver.image(handle).path
+    host.exports().ensure(call(volume, 6), volume, lambda: driver.image(handle))
+    with pytest.raises(errors.Fenced):
+        driver.snapshot(job(5), handle, SnapshotSpec(frozen, volume, 1))
+    assert driver.image(handle).path == path
+    host.exports().remove(call(volume, 7), volume)
+
+    handle = driver.snapshot(job(9), handle, SnapshotSpec(frozen, volume, 1)).source
+    with pytest.raises(errors.Fenced):
+        host.exports().ensure(call(volume, 8), volume, lambda: driver.image(handle))
+    assert not host.live.running(volume)
+
+
 def test_a_higher_db_term_beats_any_generation(raw_host: Host) -> None:
     volume, image = raw_host.volume()
-    raw_host.exports().ensure(call(volume, generation=9), volume, image)
+    raw_host.exports().ensure(call(volume, generation=9), volume, lambda: image)
     with raw_host.live.offline(raw_host.volume()[0]):
         pass
     with pytest.raises(errors.ObjectBusy), raw_host.live.offline(volume, Token(2, 1, 1)):
@@ -84,8 +130,8 @@ def test_a_higher_db_term_beats_any_generation(raw_host: Host) -> None:
 def test_what_is_worked_on_offline_cannot_be_exported(host: Host) -> None:
     volume, image = host.volume()
     with host.live.offline(volume), pytest.raises(errors.ObjectBusy):
-        host.exports().ensure(call(volume), volume, image)
-    host.exports().ensure(call(volume), volume, image)
+        host.exports().ensure(call(volume), volume, lambda: image)
+    host.exports().ensure(call(volume), volume, lambda: image)
     with pytest.raises(errors.ObjectBusy), host.live.offline(volume):
         pass
 
@@ -97,10 +143,10 @@ def lock_and_run(host: Host, volume: str) -> list[str]:
 
 def test_a_second_daemon_on_the_image_is_refused(host: Host) -> None:
     volume, image = host.volume()
-    host.exports().ensure(call(volume), volume, image)
+    host.exports().ensure(call(volume), volume, lambda: image)
     pid = host.pid(volume)
     assert subprocess.run(lock_and_run(host, volume), check=False).returncode == 75
-    host.exports().ensure(call(volume, 3), volume, image)
+    host.exports().ensure(call(volume, 3), volume, lambda: image)
     assert host.pid(volume) == pid
 
     # Even when every file that could lead to the daemon is gone, the lock is not.
@@ -108,15 +154,15 @@ def test_a_second_daemon_on_the_image_is_refused(host: Host) -> None:
     host.home(volume).pid.unlink()
     host.home(volume).record.unlink()
     with pytest.raises(errors.ObjectBusy):
-        host.exports().ensure(call(volume, 4), volume, image)
+        host.exports().ensure(call(volume, 4), volume, lambda: image)
     assert host.pid(volume) == pid
 
 
 def test_another_image_of_the_volume_is_refused_while_one_is_open(host: Host) -> None:
     volume, image = host.volume()
-    host.exports().ensure(call(volume), volume, image)
+    host.exports().ensure(call(volume), volume, lambda: image)
     with pytest.raises(errors.ObjectBusy, match="not"):
-        host.exports().ensure(call(volume, 3), volume, host.image("another"))
+        host.exports().ensure(call(volume, 3), volume, lambda: host.image("another"))
 
 
 LAUNCHER = """
@@ -128,7 +174,7 @@ from pathlib import Path
 asked = json.loads(sys.argv[2])
 host = Host(Path(asked["state"]), Path(asked["images"]), asked["format"])
 image = Image(asked["path"], asked["format"], asked["size"])
-host.exports().ensure(call(asked["volume"]), asked["volume"], image)
+host.exports().ensure(call(asked["volume"]), asked["volume"], lambda: image)
 print("exported", flush=True)
 time.sleep(60)
 """
@@ -183,7 +229,7 @@ def test_the_daemon_outlives_its_launcher_and_the_launchers_process_group(host: 
             assert written.wait(20)  # the client went on after the kill
             assert subprocess.run(lock_and_run(host, volume), check=False).returncode == 75
             # Somebody else comes up, and finds the same daemon at the same address.
-            host.exports().ensure(call(volume, 3), volume, image)
+            host.exports().ensure(call(volume, 3), volume, lambda: image)
             assert host.exports().connect_info(volume) == info
             assert host.pid(volume) == pid
         finally:
@@ -213,11 +259,11 @@ def test_a_launcher_killed_between_spawn_and_export_is_taken_over(host: Host, mo
     monkeypatch.setattr("breezeblock.exports.lifecycle.daemon.stop", lambda _place: None)
     monkeypatch.setattr("breezeblock.exports.lifecycle.store", _store_once())
     with pytest.raises(Died):
-        exports.ensure(call(volume, 2, 1), volume, image)
+        exports.ensure(call(volume, 2, 1), volume, lambda: image)
     monkeypatch.undo()
     pid = host.pid(volume)
     assert Exports.list(exports)[0].running
-    exports.ensure(call(volume, 2, 2), volume, image)
+    exports.ensure(call(volume, 2, 2), volume, lambda: image)
     assert host.pid(volume) == pid
     data = exports.connect_info(volume)["data"]
     with Client(data["socket"], data["export"]) as client:
@@ -240,7 +286,7 @@ def _store_once() -> object:
 
 def test_a_daemon_that_does_not_answer_is_killed_by_identity(host: Host) -> None:
     volume, image = host.volume()
-    host.exports().ensure(call(volume), volume, image)
+    host.exports().ensure(call(volume), volume, lambda: image)
     pid = host.pid(volume)
     bystander = subprocess.Popen(["sleep", "60"])
     try:
@@ -267,17 +313,17 @@ def test_a_held_gate_is_waited_for_and_then_told(raw_host: Host, monkeypatch: py
         fcntl.flock(other, fcntl.LOCK_EX)
         monkeypatch.setattr("breezeblock.exports.record.GATE_SECONDS", 0.1)
         with pytest.raises(errors.ObjectBusy, match="another change"):
-            raw_host.exports().ensure(call(volume), volume, image)
+            raw_host.exports().ensure(call(volume), volume, lambda: image)
         timer = threading.Timer(0.2, lambda: fcntl.flock(other, fcntl.LOCK_UN))
         timer.start()
         monkeypatch.undo()
-        raw_host.exports().ensure(call(volume), volume, image)
+        raw_host.exports().ensure(call(volume), volume, lambda: image)
         timer.join()
 
 
 def test_no_secret_of_the_launchers_environment_reaches_the_daemon(raw_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_PASSWORD", "sesame")
     volume, image = raw_host.volume()
-    raw_host.exports().ensure(call(volume), volume, image)
+    raw_host.exports().ensure(call(volume), volume, lambda: image)
     with contextlib.suppress(PermissionError):
         assert b"sesame" not in Path(f"/proc/{raw_host.pid(volume)}/environ").read_bytes()

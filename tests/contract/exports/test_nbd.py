@@ -22,7 +22,7 @@ def run(*words: str) -> str:
 def test_stock_clients_read_what_they_wrote(host: Host, tmp_path: Path) -> None:
     volume, image = host.volume()
     exports = host.exports()
-    exports.ensure(call(volume), volume, image)
+    exports.ensure(call(volume), volume, lambda: image)
     info = exports.connect_info(volume)
     uri = info["data"]["uri"]
     (told,) = json.loads(run("nbdinfo", "--json", uri))["exports"]
@@ -45,7 +45,7 @@ def test_stock_clients_read_what_they_wrote(host: Host, tmp_path: Path) -> None:
 
 def test_connection_information_names_all_that_a_client_needs(raw_host: Host) -> None:
     volume, image = raw_host.volume()
-    raw_host.exports().ensure(call(volume), volume, image)
+    raw_host.exports().ensure(call(volume), volume, lambda: image)
     info = raw_host.exports().connect_info(volume)
     socket_path = str(raw_host.home(volume).nbd_socket)
     assert info["driver_volume_type"] == "nbd"
@@ -66,7 +66,7 @@ def test_connection_information_names_all_that_a_client_needs(raw_host: Host) ->
 def test_a_read_only_export_refuses_writes_and_stands_beside_a_writable_one(host: Host) -> None:
     volume, image = host.volume()
     exports = host.exports()
-    exports.ensure(call(volume), volume, image, read_only=True)
+    exports.ensure(call(volume), volume, lambda: image, read_only=True)
     reading = exports.connect_info(volume, read_only=True)["data"]
     assert reading["access_mode"] == "ro"
     with pytest.raises(errors.ObjectMissing):
@@ -76,7 +76,7 @@ def test_a_read_only_export_refuses_writes_and_stands_beside_a_writable_one(host
         with pytest.raises(OSError, match="failed"):
             client.write(0, b"x" * 512)
 
-        parameters = exports.ensure(call(volume, 3), volume, image)
+        parameters = exports.ensure(call(volume, 3), volume, lambda: image)
         assert parameters["services"] == ["nbd-ro", "nbd-rw"]
         writing = exports.connect_info(volume)["data"]
         with Client(writing["socket"], writing["export"]) as writer:
@@ -96,7 +96,7 @@ def test_a_read_only_export_refuses_writes_and_stands_beside_a_writable_one(host
 def test_a_removed_export_leaves_no_daemon_and_no_address(host: Host) -> None:
     volume, image = host.volume()
     exports = host.exports()
-    exports.ensure(call(volume), volume, image)
+    exports.ensure(call(volume), volume, lambda: image)
     data = exports.connect_info(volume)["data"]
     assert [export.volume_id for export in exports.list()] == [volume]
     assert host.live.running(volume)
@@ -127,18 +127,20 @@ def test_tcp_addresses_are_each_volumes_own_and_stay(state: Path) -> None:
         exports = host.exports()
         (one, image), (two, other) = host.volume(), host.volume()
         taken = socket.create_server(("127.0.0.1", first))
-        parameters = exports.ensure(call(one), one, image)
-        exports.ensure(call(two), two, other)
+        parameters = exports.ensure(call(one), one, lambda: image)
+        exports.ensure(call(two), two, lambda: other)
         data, beside = exports.connect_info(one)["data"], exports.connect_info(two)["data"]
         assert data["host"] == "127.0.0.1"
         assert first not in {data["port"], beside["port"]}
         assert data["port"] != beside["port"]
+        claims = {path.name for path in (state / "exports" / "ports").iterdir()}
+        assert claims == {str(data["port"]), str(beside["port"])}
         assert data["uri"] == f"nbd://127.0.0.1:{data['port']}/{one}"
         assert run("nbdinfo", "--size", data["uri"]).strip() == str(SIZE)
 
         taken.close()
         host.kill_all()
-        assert host.exports().ensure(call(one, 3), one, image) == parameters
+        assert host.exports().ensure(call(one, 3), one, lambda: image) == parameters
         assert run("nbdinfo", "--size", data["uri"]).strip() == str(SIZE)
 
         exports.remove(call(one, 4), one)
@@ -152,14 +154,14 @@ def test_a_port_that_somebody_took_meanwhile_is_an_error_and_never_another_addre
     port = free_port()
     with a_host(state, images, "raw", nbd_address="127.0.0.1", nbd_ports=range(port, port + 1)) as host:
         volume, image = host.volume()
-        host.exports().ensure(call(volume), volume, image)
+        host.exports().ensure(call(volume), volume, lambda: image)
         second, other = host.volume()
         with pytest.raises(errors.NoSpace):
-            host.exports().ensure(call(second), second, other)
+            host.exports().ensure(call(second), second, lambda: other)
         host.kill_all()
         with socket.create_server(("127.0.0.1", port)), pytest.raises(errors.ObjectBusy, match=str(port)):
-            host.exports().ensure(call(volume, 3), volume, image)
-        host.exports().ensure(call(volume, 3), volume, image)
+            host.exports().ensure(call(volume, 3), volume, lambda: image)
+        host.exports().ensure(call(volume, 3), volume, lambda: image)
         assert host.exports().connect_info(volume)["data"]["port"] == port
 
 
@@ -181,7 +183,7 @@ def test_a_state_directory_of_ninety_bytes_works(state: Path) -> None:
     with a_host(deep(state, 90), state, "raw") as host:
         volume, image = host.volume()
         exports = host.exports()
-        exports.ensure(call(volume), volume, image)
+        exports.ensure(call(volume), volume, lambda: image)
         data = exports.connect_info(volume)["data"]
         run("qemu-io", "-f", "raw", "-c", "write -P 7 0 64k", data["uri"])
         host.live.resize(volume, SIZE + MIB)
@@ -196,7 +198,7 @@ def test_a_longer_one_is_refused_at_start_or_served_by_tcp(state: Path) -> None:
     port = free_port()
     with a_host(directory, state, "raw", nbd_address="127.0.0.1", nbd_ports=range(port, port + 20)) as host:
         volume, image = host.volume()
-        host.exports().ensure(call(volume), volume, image)
+        host.exports().ensure(call(volume), volume, lambda: image)
         assert run("nbdinfo", "--size", host.exports().connect_info(volume)["data"]["uri"]).strip() == str(SIZE)
 
 
@@ -204,10 +206,10 @@ def test_a_missing_or_foreign_image_is_said_and_leaves_nothing_running(host: Hos
     volume, image = host.volume()
     Path(image.path).unlink()
     with pytest.raises(errors.ObjectMissing):
-        host.exports().ensure(call(volume), volume, image)
+        host.exports().ensure(call(volume), volume, lambda: image)
     Path(image.path).write_bytes(b"no qcow2" * 512)
     if image.format == "qcow2":
         with pytest.raises(errors.DriverError, match="did not start"):
-            host.exports().ensure(call(volume), volume, image)
+            host.exports().ensure(call(volume), volume, lambda: image)
     assert not host.live.running(volume)
     assert host.exports().list() == []
