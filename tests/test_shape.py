@@ -15,7 +15,9 @@ Check = Callable[[Path], list[str]]
 
 NO_VERBS = {"__init__", "table", "states", "view", "rules"}
 """What stands beside the verbs, under the same names in every resource."""
-SHARED: frozenset[tuple[str, str]] = frozenset({("attachments", "connection"), ("attachments", "listing")})
+SHARED: frozenset[tuple[str, str]] = frozenset(
+    {("attachments", "connection"), ("attachments", "listing"), ("volumes", "listing"), ("volumes", "removal"), ("snapshots", "removal")}
+)
 """(resource, module): further helpers of one resource's own verbs."""
 ELSEWHERE = {"table", "states", "rules"}
 """What a resource may import of another."""

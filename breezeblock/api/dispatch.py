@@ -79,6 +79,7 @@ class Dispatcher:
             clock=services.clock,
             settings=services.settings,
             policy=services.policy,
+            registry=services.registry,
             url=incoming.v3_url(incoming.base_url(req, services.settings.api.public_endpoint), path_project),
             path=req.path[prefix:],
             headers=headers,

@@ -44,6 +44,13 @@ class Route:
         return f"{self.method} {self.path}{f' {self.action}' if self.action else ''}"
 
 
+def action(
+    path: str, name: str, verb: Any, rule: str | tuple[str, ...] | None, since: V = V.BASE, *, answers: int | tuple[int, ...] = 202
+) -> Route:
+    """The route of the action ``name`` on what ``path`` names. Most actions only begin something."""
+    return Route("POST", f"{path}/action", verb, rule, action=name, since=since, answers=answers)
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """A route with everything that its requests need, made once."""

@@ -3,7 +3,7 @@
 Read it as the table of contents. A path's order here means nothing; literal parts of a path win over ids.
 """
 
-from breezeblock.api.route import Route
+from breezeblock.api.route import Route, action
 from breezeblock.core.versions import V
 from breezeblock.resources.attachments import attach as volume_attach
 from breezeblock.resources.attachments import begin_detaching as volume_begin_detaching
@@ -34,6 +34,20 @@ from breezeblock.resources.services import disable as service_disable
 from breezeblock.resources.services import disable_log_reason as service_disable_log_reason
 from breezeblock.resources.services import enable as service_enable
 from breezeblock.resources.services import list as service_list
+from breezeblock.resources.snapshots import create as snapshot_create
+from breezeblock.resources.snapshots import create_metadata as snapshot_create_metadata
+from breezeblock.resources.snapshots import delete as snapshot_delete
+from breezeblock.resources.snapshots import delete_metadata as snapshot_delete_metadata
+from breezeblock.resources.snapshots import force_delete as snapshot_force_delete
+from breezeblock.resources.snapshots import list as snapshot_list
+from breezeblock.resources.snapshots import list_metadata as snapshot_list_metadata
+from breezeblock.resources.snapshots import replace_metadata as snapshot_replace_metadata
+from breezeblock.resources.snapshots import reset_status as snapshot_reset_status
+from breezeblock.resources.snapshots import show as snapshot_show
+from breezeblock.resources.snapshots import show_metadata as snapshot_show_metadata
+from breezeblock.resources.snapshots import update as snapshot_update
+from breezeblock.resources.snapshots import update_metadata as snapshot_update_metadata
+from breezeblock.resources.snapshots import update_status as snapshot_update_status
 from breezeblock.resources.types import create as type_create
 from breezeblock.resources.types import create_specs as type_create_specs
 from breezeblock.resources.types import delete as type_delete
@@ -46,14 +60,71 @@ from breezeblock.resources.types import show_spec as type_show_spec
 from breezeblock.resources.types import update as type_update
 from breezeblock.resources.types import update_spec as type_update_spec
 from breezeblock.resources.volumes import create as volume_create
+from breezeblock.resources.volumes import create_metadata as volume_create_metadata
 from breezeblock.resources.volumes import delete as volume_delete
+from breezeblock.resources.volumes import delete_metadata as volume_delete_metadata
 from breezeblock.resources.volumes import extend as volume_extend
+from breezeblock.resources.volumes import force_delete as volume_force_delete
+from breezeblock.resources.volumes import list as volume_list
+from breezeblock.resources.volumes import list_metadata as volume_list_metadata
+from breezeblock.resources.volumes import replace_metadata as volume_replace_metadata
+from breezeblock.resources.volumes import reset_status as volume_reset_status
+from breezeblock.resources.volumes import revert as volume_revert
+from breezeblock.resources.volumes import set_bootable as volume_set_bootable
+from breezeblock.resources.volumes import set_image_metadata as volume_set_image_metadata
+from breezeblock.resources.volumes import show as volume_show
+from breezeblock.resources.volumes import show_encryption as volume_show_encryption
+from breezeblock.resources.volumes import show_image_metadata as volume_show_image_metadata
+from breezeblock.resources.volumes import show_metadata as volume_show_metadata
+from breezeblock.resources.volumes import summary as volume_summary
+from breezeblock.resources.volumes import unset_image_metadata as volume_unset_image_metadata
+from breezeblock.resources.volumes import update as volume_update
+from breezeblock.resources.volumes import update_metadata as volume_update_metadata
+from breezeblock.resources.volumes import update_readonly_flag as volume_update_readonly_flag
+
+VOLUME, SNAPSHOT = "/volumes/{volume_id}", "/snapshots/{snapshot_id}"
 
 ROUTES: tuple[Route, ...] = (
     # volumes
+    Route("GET", "/volumes", volume_list, "volume:get_all"),
     Route("POST", "/volumes", volume_create, "volume:create", answers=202),
+    Route("GET", "/volumes/detail", volume_list, "volume:get_all"),
+    Route("GET", "/volumes/summary", volume_summary, "volume:get_all", since=V.SUMMARY),
+    Route("GET", "/volumes/{volume_id}", volume_show, "volume:get"),
+    Route("PUT", "/volumes/{volume_id}", volume_update, "volume:update"),
     Route("DELETE", "/volumes/{volume_id}", volume_delete, ("volume:delete", "volume:force_delete"), answers=202),
-    Route("POST", "/volumes/{volume_id}/action", volume_extend, "volume:extend", action="os-extend", answers=202),
+    Route("GET", "/volumes/{volume_id}/metadata", volume_list_metadata, "volume:get_volume_metadata"),
+    Route("POST", "/volumes/{volume_id}/metadata", volume_create_metadata, "volume:create_volume_metadata"),
+    Route("PUT", "/volumes/{volume_id}/metadata", volume_replace_metadata, "volume:update_volume_metadata"),
+    Route("GET", "/volumes/{volume_id}/metadata/{key}", volume_show_metadata, "volume:get_volume_metadata"),
+    Route("PUT", "/volumes/{volume_id}/metadata/{key}", volume_update_metadata, "volume:update_volume_metadata"),
+    Route("DELETE", "/volumes/{volume_id}/metadata/{key}", volume_delete_metadata, "volume:delete_volume_metadata"),
+    Route("GET", "/volumes/{volume_id}/encryption", volume_show_encryption, "volume_extension:volume_encryption_metadata"),
+    action(VOLUME, "os-extend", volume_extend, "volume:extend"),
+    action(VOLUME, "revert", volume_revert, "volume:revert_to_snapshot", V.REVERT),
+    action(VOLUME, "os-set_bootable", volume_set_bootable, "volume:update", answers=200),
+    action(VOLUME, "os-update_readonly_flag", volume_update_readonly_flag, "volume:update_readonly_flag"),
+    action(VOLUME, "os-set_image_metadata", volume_set_image_metadata, "volume_extension:volume_image_metadata:set", answers=200),
+    action(VOLUME, "os-unset_image_metadata", volume_unset_image_metadata, "volume_extension:volume_image_metadata:remove", answers=200),
+    action(VOLUME, "os-show_image_metadata", volume_show_image_metadata, "volume_extension:volume_image_metadata:show", answers=200),
+    action(VOLUME, "os-reset_status", volume_reset_status, "volume_extension:volume_admin_actions:reset_status"),
+    action(VOLUME, "os-force_delete", volume_force_delete, "volume_extension:volume_admin_actions:force_delete"),
+    # snapshots
+    Route("GET", "/snapshots", snapshot_list, "volume:get_all_snapshots"),
+    Route("POST", "/snapshots", snapshot_create, "volume:create_snapshot", answers=202),
+    Route("GET", "/snapshots/detail", snapshot_list, "volume:get_all_snapshots"),
+    Route("GET", "/snapshots/{snapshot_id}", snapshot_show, "volume:get_snapshot"),
+    Route("PUT", "/snapshots/{snapshot_id}", snapshot_update, "volume:update_snapshot"),
+    Route("DELETE", "/snapshots/{snapshot_id}", snapshot_delete, "volume:delete_snapshot", answers=202),
+    Route("GET", "/snapshots/{snapshot_id}/metadata", snapshot_list_metadata, "volume:get_snapshot_metadata"),
+    Route("POST", "/snapshots/{snapshot_id}/metadata", snapshot_create_metadata, "volume:update_snapshot_metadata"),
+    Route("PUT", "/snapshots/{snapshot_id}/metadata", snapshot_replace_metadata, "volume:update_snapshot_metadata"),
+    Route("GET", "/snapshots/{snapshot_id}/metadata/{key}", snapshot_show_metadata, "volume:get_snapshot_metadata"),
+    Route("PUT", "/snapshots/{snapshot_id}/metadata/{key}", snapshot_update_metadata, "volume:update_snapshot_metadata"),
+    Route("DELETE", "/snapshots/{snapshot_id}/metadata/{key}", snapshot_delete_metadata, "volume:delete_snapshot_metadata"),
+    action(SNAPSHOT, "os-update_snapshot_status", snapshot_update_status, "snapshot_extension:snapshot_actions:update_snapshot_status"),
+    action(SNAPSHOT, "os-reset_status", snapshot_reset_status, "volume_extension:snapshot_admin_actions:reset_status"),
+    action(SNAPSHOT, "os-force_delete", snapshot_force_delete, "volume_extension:snapshot_admin_actions:force_delete"),
     # volume types and their extra specs
     Route("GET", "/types", type_list, "volume_extension:type_get_all"),
     Route("POST", "/types", type_create, "volume_extension:type_create"),

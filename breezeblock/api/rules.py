@@ -78,7 +78,7 @@ SNAPSHOTS: Mapping[str, str] = {
     "volume:update_snapshot_metadata": MEMBER,
     "volume:delete_snapshot_metadata": MEMBER,
     "volume_extension:extended_snapshot_attributes": READER,
-    "volume_extension:snapshot_actions:update_snapshot_status": MEMBER,
+    "snapshot_extension:snapshot_actions:update_snapshot_status": MEMBER,
     "volume_extension:snapshot_admin_actions:reset_status": ADMIN,
     "volume_extension:snapshot_admin_actions:force_delete": ADMIN,
 }

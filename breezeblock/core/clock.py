@@ -32,3 +32,8 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Wait ``seconds``."""
         time.sleep(seconds)
+
+
+def wire_time(at: datetime.datetime | None) -> str | None:
+    """A moment as the API writes it: ISO 8601 in UTC with microseconds and no zone, as clients parse it."""
+    return None if at is None else at.isoformat("T", "microseconds")

@@ -68,6 +68,20 @@ def conditions(req: Request, filters: Filters, also: Collection[str] = ()) -> li
     return found
 
 
+def visible(req: Request, table: sa.Table) -> list[sa.ColumnElement[bool]]:
+    """The rows of the caller's project; those of all projects for an administrator who asks for all_tenants."""
+    asked = req.query.get("all_tenants", "false")
+    if asked not in TRUE_WORDS and asked not in FALSE_WORDS:
+        raise _wrong("all_tenants", asked, "true or false")
+    everything = req.caller.is_admin and asked in TRUE_WORDS
+    return [] if everything else [table.c.project_id == req.caller.project_id]
+
+
+def on_host(column: sa.ColumnElement[Any], host: str) -> sa.ColumnElement[bool]:
+    """A pool's id, host@backend#pool, lies on ``host``: the whole of it, or a part that ends before a mark."""
+    return sa.or_(column == host, *(column.startswith(f"{host}{mark}", autoescape=True) for mark in "@#"))
+
+
 def _filter(filters: Filters, name: str, version: RequestVersion) -> tuple[Filter | None, bool]:
     """The filter of this name at this version, and whether it matches a part only."""
     one = filters.get(name)

@@ -217,7 +217,7 @@ def cancel_all(tx: Tx, table: sa.Table, resource_id: str, registry: Registry, no
 
     A queued job's lanes are free at once; a claimed one keeps them until its holder acknowledges or is fenced.
     The caller then changes the resource's row under :attr:`Cancelled.guard`, and calls :func:`give_back` last.
-    :func:`override` is all three in one.
+    :mod:`breezeblock.core.overrides` is all of it for a verb.
     """
     generation = generation_of(tx, table, resource_id)
     where = (jobs.c.resource_id == resource_id, jobs.c.state.in_(UNFINISHED))
@@ -239,21 +239,6 @@ def give_back(tx: Tx, cancelled: Cancelled, registry: Registry) -> None:
 def generation_of(tx: Tx, table: sa.Table, resource_id: str) -> int | None:
     """The resource's generation, which every new job raises; None when the row is gone."""
     return tx.execute(sa.select(table.c.generation).where(table.c.id == resource_id)).scalar_one_or_none()
-
-
-def override(tx: Tx, verb: str, change: Change, registry: Registry, now: datetime.datetime) -> None:
-    """Change a resource's row whatever is under way with it: its jobs are cancelled, and what they took is given back.
-
-    Raises :class:`Again` when a job was begun meanwhile, and :class:`Refused` for the change's own guards.
-    """
-    cancelled = cancel_all(tx, change.table, change.id, registry, now)
-    try:
-        apply(tx, verb, dataclasses.replace(change, guards=(*change.guards, cancelled.guard)))
-    except Refused:
-        if generation_of(tx, change.table, change.id) not in (cancelled.generation, None):
-            raise Again from None
-        raise
-    give_back(tx, cancelled, registry)
 
 
 def undo(tx: Tx, job: JobRow, registry: Registry) -> None:

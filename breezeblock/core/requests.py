@@ -18,6 +18,7 @@ from breezeblock.core.versions import RequestVersion
 
 if TYPE_CHECKING:
     from breezeblock.config import Settings
+    from breezeblock.core.resource import Registry
     from breezeblock.store.engine import Tx
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -61,6 +62,8 @@ class Request:
     clock: Clock
     settings: "Settings"
     policy: Policy
+    registry: "Registry"
+    """Every resource and verb; who overrides a status cancels jobs of any verb by it."""
     url: str
     """Scheme, host and prefix as the client sees them: ``http://host/v3/PROJECT``, or ``http://host/v3`` when the path named no project."""
     path: str = ""

@@ -136,8 +136,13 @@ class NewJob:
     """By the database's clock, as an SQL expression; for synchronous jobs (rule R11)."""
 
     @classmethod
-    def of(cls, req: "Request", verb: "Verb", payload: "Payload", queue: str, *, expires_at_ms: Any = None) -> "NewJob":
-        """The job of ``verb`` for this request; its id is the same when the transaction is run again."""
+    def of(
+        cls, req: "Request", verb: "Verb", payload: "Payload", queue: str, *, project_id: str | None = None, expires_at_ms: Any = None
+    ) -> "NewJob":
+        """The job of ``verb`` for this request; its id is the same when the transaction is run again.
+
+        ``project_id``: whose resource it is, when an administrator may act for others; messages about the job go there.
+        """
         caller = req.caller
         return cls(
             id=req.new_id("job"),
@@ -146,7 +151,7 @@ class NewJob:
             payload=payload.stored(),
             queue=queue,
             job_class=verb.job_class.value,
-            project_id=caller.project_id,
+            project_id=project_id or caller.project_id,
             user_id=caller.user_id,
             request_id=req.request_id,
             expires_at_ms=expires_at_ms,
@@ -310,5 +315,10 @@ def attempt(store: Store, name: str, work: Callable[[Tx], T]) -> T:
 
 
 def _conflict(lost: Refused, reasons: Sequence[str]) -> errors.Conflict:
+    """What was asked, of what: "Extend volume X", or "Create snapshot with volume X" when the row is another resource's."""
     change = lost.change
-    return change.refused(verb=lost.verb.replace(".", " "), kind=change.table.name[:-1], id=change.id, reasons="; ".join(reasons))
+    resource, _, verb = lost.verb.partition(".")
+    said, kind = verb.replace("_", " ").capitalize(), change.table.name[:-1]
+    if resource != change.table.name:
+        said = f"{said} {resource[:-1]} with"
+    return change.refused(verb=said, kind=kind, id=change.id, reasons="; ".join(reasons))

@@ -113,7 +113,7 @@ class World:
             nonlocal req
             req = Request(
                 caller=caller, version=version, request_id=f"req-{uuid.uuid4()}", tx=tx, clock=self.clock, settings=self.settings,
-                policy=AllowAll(), url="http://here/v3/p", body=inner, params=params or {}, _ids=made,
+                policy=AllowAll(), registry=self.registry, url="http://here/v3/p", body=inner, params=params or {}, _ids=made,
             )  # fmt: skip
             answer: Answer | Wait = verb.request(req, **path)
             return answer

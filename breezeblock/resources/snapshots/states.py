@@ -8,3 +8,6 @@ DELETING: Final = "deleting"
 RESTORING: Final = "restoring"
 ERROR: Final = "error"
 ERROR_DELETING: Final = "error_deleting"
+
+DELETABLE: Final = (AVAILABLE, ERROR, ERROR_DELETING)
+"""From where a snapshot is deleted without force."""

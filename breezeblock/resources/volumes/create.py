@@ -7,7 +7,7 @@ request --> creating (scheduler: choose a pool) --> creating (volume worker) --d
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,21 +21,24 @@ from breezeblock.core.transitions import Change, Guard, NewJob, Transition, begi
 from breezeblock.core.versions import V
 from breezeblock.core.work import Work
 from breezeblock.drivers.interface import VolumeSpec
+from breezeblock.resources.availability_zones import rules as zones
 from breezeblock.resources.pools import rules as pools
 from breezeblock.resources.quotas import rules as quotas
 from breezeblock.resources.snapshots import rules as snapshot_rules
 from breezeblock.resources.snapshots import states as snapshot_states
 from breezeblock.resources.snapshots.table import snapshots
 from breezeblock.resources.types import rules as types
-from breezeblock.resources.volumes import rules, states, view
+from breezeblock.resources.volumes import rules, states
 from breezeblock.resources.volumes.table import volumes
+from breezeblock.resources.volumes.view import View
 from breezeblock.scheduler import capacity
 from breezeblock.scheduler.choose import choose
-from breezeblock.scheduler.model import Wanted
+from breezeblock.scheduler.model import Pool, Wanted
 from breezeblock.store.engine import Tx
 
 log = logging.getLogger(__name__)
 
+_HINTS = fields.nullable(fields.OBJECT)
 BODY = Body(
     "volume",
     {
@@ -55,8 +58,10 @@ BODY = Body(
         "multiattach": fields.nullable(fields.BOOLEAN),
         "group_id": fields.UUID_OR_NULL.but(since=V.GROUPS),
         "backup_id": fields.UUID_OR_NULL.but(since=V.CREATE_FROM_BACKUP),
+        "OS-SCH-HNT:scheduler_hints": _HINTS,
+        "scheduler_hints": _HINTS,
     },
-    beside={"OS-SCH-HNT:scheduler_hints": fields.nullable(fields.OBJECT), "scheduler_hints": fields.nullable(fields.OBJECT)},
+    beside={"OS-SCH-HNT:scheduler_hints": _HINTS, "scheduler_hints": _HINTS},
     strict_since=V.STRICT_SCHEMAS,
 )
 
@@ -65,6 +70,7 @@ CREATE = Transition("volumes.create", volumes, via=states.CREATING, done=states.
 LATER = {"imageRef": "an image", "image_id": "an image", "backup_id": "a backup", "group_id": "a group", "consistencygroup_id": "a group"}
 
 SOURCE_STATES = (states.AVAILABLE, states.IN_USE)
+MOST_HINTED = 100
 
 
 class Creation(Payload, frozen=True):
@@ -76,6 +82,10 @@ class Creation(Payload, frozen=True):
     source_pool_id: str | None = None
     source_volid: str | None = None
     snapshot_id: str | None = None
+    near: tuple[str, ...] = ()
+    """Volumes on whose backends it shall be (scheduler hint same_host)."""
+    far: tuple[str, ...] = ()
+    """Volumes on whose backends it shall not be (different_host)."""
 
 
 def request(req: Request) -> Answer:
@@ -88,8 +98,9 @@ def request(req: Request) -> Answer:
     quotas.check_volume_size(req.tx, req.caller.project_id, size, req.settings.quota)
     kind = types.chosen(req, body.get("volume_type"), source.get("volume_type_id"))
     types.check_size(kind, size)
-    zone = body.get("availability_zone")
+    zone = _zone(req, body.get("availability_zone"), source)
     volume_id, now = req.new_id("volume"), req.clock.utcnow()
+    hints = _hints(body, req.beside)
     creation = Creation(
         size_gib=size,
         extra_specs=dict(kind["extra_specs"]),
@@ -97,6 +108,8 @@ def request(req: Request) -> Answer:
         source_pool_id=source.get("pool_id"),
         source_volid=body.get("source_volid"),
         snapshot_id=body.get("snapshot_id"),
+        near=_volumes_of(hints, "same_host"),
+        far=_volumes_of(hints, "different_host"),
     )
     row = {
         "id": volume_id,
@@ -112,14 +125,14 @@ def request(req: Request) -> Answer:
         "multiattach": types.multiattach(kind),
         "bootable": bool(source.get("bootable")),
         "metadata": body.get("metadata") or {},
-        "image_metadata": {},
+        "image_metadata": source.get("image_metadata") or {},
     }
     begin_new(req.tx, CREATE, row, NewJob.of(req, VERB, creation, "scheduler"), now=now, also=_read_source(body))
     quotas.charge(req.tx, req.caller.project_id, quotas.of_volume(size, kind["id"]), req.settings.quota)
-    return Answer(202, {"volume": view.detail(req, _UNSET | row | {"created_at": now, "volume_type": kind["name"]})})
+    return Answer(202, {"volume": View(req).detail_of(_UNSET | row | {"created_at": now, "volume_type": kind["name"]})})
 
 
-_UNSET = {column.name: None for column in volumes.c} | {"status": states.CREATING, "consumes_quota": True, "service_uuid": None}
+_UNSET = {column.name: None for column in volumes.c} | {"status": states.CREATING, "consumes_quota": True, "attachments": 0}
 """What a new row holds where the request says nothing: the answer needs no second look at the database."""
 
 
@@ -154,6 +167,31 @@ def _size(asked: int | None, source: Mapping[str, Any]) -> int:
     return asked
 
 
+def _zone(req: Request, asked: str | None, source: Mapping[str, Any]) -> str | None:
+    """The zone that was asked for, which must be the source's if there is one, as the bytes do not leave their pool."""
+    if not asked:
+        return None
+    if source and asked != source["availability_zone"]:
+        raise errors.Invalid(reason=f"The volume must be in the zone of its source, {source['availability_zone']}, not in {asked[:60]!r}.")
+    zones.check(req.tx, asked)
+    return asked
+
+
+def _hints(body: Mapping[str, Any], beside: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Scheduler hints stand beside the volume; some clients put them into it."""
+    names = ("OS-SCH-HNT:scheduler_hints", "scheduler_hints")
+    return next((found for place in (beside, body) for name in names if (found := place.get(name))), {})
+
+
+def _volumes_of(hints: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """The ids that a hint names, one or a list of them. Hints that nobody here knows mean nothing."""
+    asked = hints.get(name) or []
+    ids = asked if isinstance(asked, list) else [asked]
+    if not all(isinstance(one, str) and len(one) <= 36 for one in ids) or len(ids) > MOST_HINTED:
+        raise errors.Invalid(reason=f"The scheduler hint {name} must be the id of a volume, or a list of at most {MOST_HINTED} of them.")
+    return tuple(ids)
+
+
 def _read_source(body: Mapping[str, Any]) -> list[Change]:
     """A snapshot is pinned while it is read; a source volume's lane is held, because a driver may change its handle."""
     if body.get("source_volid"):
@@ -170,25 +208,42 @@ def schedule(work: Work, creation: Creation) -> None:
 
     A pool whose workers are all away is the last choice: its queue keeps the job until one comes back.
     """
+    known, near, far = work.store.read("volumes.create.pools", functools.partial(_look, creation=creation, project_id=work.job.project_id))
+    if creation.near and not near:
+        raise errors.NoValidPool
     wanted = Wanted(
         creation.size_gib,
         creation.extra_specs,
         tuple(creation.zones),
         creation.source_pool_id,
+        near,
+        far,
         seed=work.job.resource_id,
     )
-    known = work.store.read("volumes.create.pools", pools.known)
     choice = choose(known, wanted)
     if choice.worth_waiting:
         choice = choose([dataclasses.replace(pool, up=True) for pool in known], wanted)
     for pool in choice.candidates:
         try:
-            work.hand_off(pool.queue, {"pool_id": pool.id}, last=functools.partial(_reserve, pool_id=pool.id, size_gib=creation.size_gib))
+            placed = {"pool_id": pool.id} | ({"availability_zone": pool.zone} if pool.zone else {})
+            work.hand_off(pool.queue, placed, last=functools.partial(_reserve, pool_id=pool.id, size_gib=creation.size_gib))
         except _PoolFullError:
             continue
         return
     log.warning("volume %s: no pool can take it: %s", work.job.resource_id, choice.explanation() or "each was filled meanwhile")
     raise errors.NoValidPool
+
+
+def _look(tx: Tx, creation: Creation, project_id: str) -> tuple[list[Pool], frozenset[str], frozenset[str]]:
+    """All pools, and host@backend of the project's volumes that the hints name."""
+    return pools.known(tx), _hosts(tx, creation.near, project_id), _hosts(tx, creation.far, project_id)
+
+
+def _hosts(tx: Tx, volume_ids: Sequence[str], project_id: str) -> frozenset[str]:
+    if not volume_ids:
+        return frozenset()
+    placed = (volumes.c.id.in_(volume_ids), volumes.c.project_id == project_id, volumes.c.pool_id.is_not(None))
+    return frozenset(pool_id.partition("#")[0] for pool_id in tx.execute(sa.select(volumes.c.pool_id).where(*placed)).scalars())
 
 
 class _PoolFullError(Exception):

@@ -55,7 +55,7 @@ def request(req: Request, volume_id: str) -> Answer:
     deltas = quotas.of_growth(old, new, volume["volume_type_id"], consumes_quota=volume["consumes_quota"])
     payload = Extension(old_size_gib=old, new_size_gib=new, pool_id=volume["pool_id"], project_id=volume["project_id"], charged=deltas)
     seen = Guard("size_gib", old, "its size has changed to {value} GiB")
-    job = NewJob.of(req, VERB, payload, rules.queue_of(volume))
+    job = NewJob.of(req, VERB, payload, rules.queue_of(volume), project_id=volume["project_id"])
     begin(req.tx, EXTEND, volume_id, job, version=req.version, now=req.clock.utcnow(), guards=(seen,))
     if not capacity.grow(req.tx, volume["pool_id"], old, new):
         raise errors.Invalid(reason=f"The volume's pool {volume['pool_id']} has no room for {new - old} GiB more.")

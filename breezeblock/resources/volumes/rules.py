@@ -10,8 +10,10 @@ from breezeblock.core.requests import Request
 from breezeblock.core.transitions import Guard
 from breezeblock.resources.quotas import rules as quotas
 from breezeblock.resources.snapshots.table import snapshots
+from breezeblock.resources.volumes import states
 from breezeblock.resources.volumes.table import volumes
 from breezeblock.store.engine import Tx
+from breezeblock.store.sql import for_update
 
 UNUSED = (
     Guard("live_jobs", 0, "{value} other operations on it are under way"),
@@ -21,17 +23,30 @@ UNUSED = (
 
 NOT_MIGRATING = Guard("migration_status", (None, "deleting", "error", "success"), "its migration is '{value}'")
 NOT_ATTACHED = Guard("attachments", 0, "it has {value} attachments; detach it first")
+NO_GROUP = Guard("group_id", None, "it belongs to the group {value}")
 
 
-def find(req: Request, volume_id: str, rule: str) -> Mapping[str, Any]:
-    """The volume's row, for a caller who may do ``rule`` to it.
+def find(req: Request, volume_id: str, rule: str, *, lock: bool = False) -> Mapping[str, Any]:
+    """The volume's row, for a caller who may do ``rule`` to it; with ``lock`` nobody else changes it before the commit.
 
     Raises NotFound when there is none that the caller may see, so that other projects' ids cannot be probed, and Forbidden.
     """
-    row = req.tx.row(sa.select(volumes).where(volumes.c.id == volume_id))
+    wanted = sa.select(volumes).where(volumes.c.id == volume_id)
+    row = req.tx.row(for_update(wanted) if lock else wanted)
     if row is None or not (row["project_id"] == req.caller.project_id or req.caller.is_admin):
         raise errors.NotFound(kind="Volume", id=volume_id)
     req.authorize(rule, row)
+    return row
+
+
+def changeable(req: Request, volume_id: str, rule: str) -> Mapping[str, Any]:
+    """The locked row, for a change that needs no job; it reads and writes in one go, so the lock is its compare-and-swap.
+
+    Raises NotFound, Forbidden, and Conflict while an operator keeps the volume in maintenance.
+    """
+    row = find(req, volume_id, rule, lock=True)
+    if row["status"] == states.MAINTENANCE:
+        raise errors.ConflictAsInvalid(verb="Update", kind="volume", id=volume_id, reasons="it is under maintenance")
     return row
 
 

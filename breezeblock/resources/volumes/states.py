@@ -17,3 +17,9 @@ ERROR_DELETING: Final = "error_deleting"
 ERROR_EXTENDING: Final = "error_extending"
 ERROR_RESTORING: Final = "error_restoring"
 ERROR_MANAGING: Final = "error_managing"
+
+DELETABLE: Final = (AVAILABLE, ERROR, ERROR_RESTORING, ERROR_EXTENDING, ERROR_MANAGING, ERROR_DELETING)
+"""From where a volume is deleted without force."""
+
+ATTACHED: Final = "attached"
+DETACHED: Final = "detached"

@@ -8,6 +8,7 @@ import pytest
 from breezeblock import errors
 from breezeblock.core.clock import SystemClock
 from breezeblock.core.requests import Caller, Request
+from breezeblock.core.resource import Registry
 from breezeblock.core.versions import RequestVersion
 
 CALLER = Caller("u1", "p1", frozenset({"member"}), is_admin=False)
@@ -22,7 +23,9 @@ class OwnProjectOnly:
 
 def request() -> Request:
     nothing = cast("Any", None)
-    return Request(CALLER, RequestVersion.latest(), "req-1", nothing, SystemClock(), nothing, OwnProjectOnly(), "http://host/v3/p1")
+    return Request(
+        CALLER, RequestVersion.latest(), "req-1", nothing, SystemClock(), nothing, OwnProjectOnly(), Registry(()), "http://host/v3/p1"
+    )
 
 
 def test_an_id_is_the_same_for_its_label_and_another_for_others() -> None:

@@ -1,0 +1,1 @@
+"""Metadata: what users note on volumes and snapshots, key by key."""

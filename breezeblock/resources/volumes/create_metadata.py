@@ -1,0 +1,13 @@
+"""Add to a volume's metadata."""
+
+from breezeblock.core.requests import Answer, Request
+from breezeblock.resources.metadata import rules as metadata
+from breezeblock.resources.volumes import rules
+from breezeblock.resources.volumes.table import volumes
+
+BODY = metadata.ALL
+
+
+def request(req: Request, volume_id: str) -> Answer:
+    """Keys that were not sent stay."""
+    return metadata.merged(req, volumes, rules.changeable(req, volume_id, "volume:create_volume_metadata"))

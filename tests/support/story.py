@@ -1,0 +1,123 @@
+"""A deployment that is spoken to over HTTP: the shipped application and policy on a World, whose workers the story steps."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from breezeblock.api.app import create
+from breezeblock.api.auth.none import NoAuthentication
+from breezeblock.api.policy import Policy
+from breezeblock.api.routes import ROUTES
+from breezeblock.api.services import ApiServices
+from breezeblock.drivers.fake import Action, Rule
+from tests.checkers import quotas
+from tests.support.api import Client
+from tests.support.world import World
+
+
+class Person:
+    """Somebody with a token and a microversion. Every request says which status it must be answered with."""
+
+    def __init__(self, app: Any, user: str, project: str, version: str) -> None:
+        self._client = Client(app, f"{user}:{project}", {"OpenStack-API-Version": f"volume {version}"})
+        self._root = f"/v3/{project}"
+
+    def raw(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The whole answer; ``path`` below the project."""
+        parts = {} if body is None else {"json": body}
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._client.send(method, self._root + path, headers=sent, **parts)
+
+    def ask(self, method: str, path: str, body: Any = None, *, status: int, **headers: str) -> Any:
+        """The answer's JSON, None without one."""
+        answer = self.raw(method, path, body, **headers)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json if answer.content else None
+
+    def get(self, path: str, status: int = 200) -> Any:
+        return self.ask("GET", path, status=status)
+
+    def post(self, path: str, body: Any, status: int = 202) -> Any:
+        return self.ask("POST", path, body, status=status)
+
+    def put(self, path: str, body: Any, status: int = 200) -> Any:
+        return self.ask("PUT", path, body, status=status)
+
+    def delete(self, path: str, status: int = 202) -> Any:
+        return self.ask("DELETE", path, status=status)
+
+    def act(self, path: str, action: str, inner: Any = None, status: int = 202) -> Any:
+        """An action on what ``path`` names."""
+        return self.post(f"{path}/action", {action: inner}, status)
+
+    def refused(self, method: str, path: str, body: Any = None, *, status: int = 400) -> str:
+        """The message of a refusal."""
+        answer = self.ask(method, path, body, status=status)
+        [fault] = answer.values()
+        assert fault["code"] == status
+        return str(fault["message"])
+
+    def volume(self, **fields: Any) -> str:
+        """Ask for a volume; its id."""
+        return str(self.post("/volumes", {"volume": {"size": 1, **fields}})["volume"]["id"])
+
+    def snapshot(self, volume_id: str, **fields: Any) -> str:
+        """Ask for a snapshot; its id."""
+        return str(self.post("/snapshots", {"snapshot": {"volume_id": volume_id, **fields}})["snapshot"]["id"])
+
+    def status(self, path: str) -> str:
+        """The status of what ``path`` names; "gone" without it."""
+        answer = self.raw("GET", path)
+        if answer.status_code == 404:
+            return "gone"
+        [shown] = answer.json.values()
+        return str(shown["status"])
+
+
+class Story(World):
+    """A World with its API."""
+
+    def __init__(self, url: str, path: Path, **changes: Any) -> None:
+        super().__init__(url, path, **changes)
+        services = ApiServices(self.store, self.settings, self.clock, Policy(self.clock), NoAuthentication(), self.registry)
+        self.app = create(services, ROUTES)
+
+    def person(self, user: str = "user", project: str = "p", version: str = "latest") -> Person:
+        """Somebody; the user ``admin`` is an administrator."""
+        return Person(self.app, user, project, version)
+
+    def fail_next(self, method: str, times: int = 1) -> None:
+        """The next calls of a driver's method fail."""
+        self.driver.store.add_rule(Rule(method, Action.FAIL, times=times))
+
+    @contextlib.contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """Every SQL statement that is executed within."""
+        seen: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            seen.append(statement)
+
+        sa.event.listen(self.store._engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            sa.event.remove(self.store._engine, "before_cursor_execute", note)
+
+    def check(self) -> None:
+        """Nothing is left to do, every counter equals its sum, and the backend holds what the rows say."""
+        self.settle()
+        assert quotas.differences(self.store) == {}
+        needed = {handle["object"] for handle in self._handles()}
+        assert {found.name for found in self.driver.objects()} >= needed
+
+    def _handles(self) -> list[Any]:
+        return [
+            row["handle"]
+            for resource in self.registry.resources.values()
+            for row in self.all(resource.table)
+            if "handle" in row and row["handle"] is not None
+        ]
