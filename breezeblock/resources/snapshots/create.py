@@ -82,7 +82,7 @@ def _statuses(req: Request) -> tuple[str, ...]:
     force = req.body.get("force")
     if req.version.has(V.SNAPSHOT_IN_USE):
         if force is False:
-            raise errors.Invalid(reason="force cannot be false since microversion 3.66; leave it out.")
+            raise errors.Invalid(reason=f"force cannot be false since microversion {V.SNAPSHOT_IN_USE}; leave it out.")
         force = True
     return (volume_states.AVAILABLE, volume_states.IN_USE) if force else (volume_states.AVAILABLE,)
 
