@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from breezeblock import errors
 from breezeblock.core.resource import Registry
-from breezeblock.core.transitions import Again, Change, Guard, Refused, apply, rank
+from breezeblock.core.transitions import Guard, rank
 from breezeblock.drivers.interface import Token
 from breezeblock.store.engine import Tx
 from breezeblock.store.sql import for_share, for_update
