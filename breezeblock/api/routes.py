@@ -12,7 +12,7 @@ from breezeblock.resources.attachments import create as attachment_create
 from breezeblock.resources.attachments import delete as attachment_delete
 from breezeblock.resources.attachments import detach as volume_detach
 from breezeblock.resources.attachments import detail as attachment_detail
-from breezeblock.resources.attachments import initialize_connection as volume_initialize_connection
+from breezeblock.resources.attachments import initialize_connection as volume_initialize
 from breezeblock.resources.attachments import list as attachment_list
 from breezeblock.resources.attachments import reserve as volume_reserve
 from breezeblock.resources.attachments import roll_detaching as volume_roll_detaching
@@ -82,7 +82,7 @@ from breezeblock.resources.volumes import update as volume_update
 from breezeblock.resources.volumes import update_metadata as volume_update_metadata
 from breezeblock.resources.volumes import update_readonly_flag as volume_update_readonly_flag
 
-VOLUME, SNAPSHOT = "/volumes/{volume_id}", "/snapshots/{snapshot_id}"
+VOLUME, SNAPSHOT, ATTACHMENT = "/volumes/{volume_id}", "/snapshots/{snapshot_id}", "/attachments/{attachment_id}"
 
 ROUTES: tuple[Route, ...] = (
     # volumes
@@ -160,58 +160,13 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/attachments/{attachment_id}", attachment_show, "volume:get", since=V.ATTACHMENTS),
     Route("PUT", "/attachments/{attachment_id}", attachment_update, "volume:attachment_update", since=V.ATTACHMENTS),
     Route("DELETE", "/attachments/{attachment_id}", attachment_delete, "volume:attachment_delete", since=V.ATTACHMENTS),
-    Route(
-        "POST",
-        "/attachments/{attachment_id}/action",
-        attachment_complete,
-        "volume:attachment_complete",
-        action="os-complete",
-        since=V.ATTACHMENT_COMPLETE,
-        answers=204,
-    ),
-    Route(
-        "POST", "/volumes/{volume_id}/action", volume_reserve, "volume_extension:volume_actions:reserve", action="os-reserve", answers=202
-    ),
-    Route(
-        "POST",
-        "/volumes/{volume_id}/action",
-        volume_unreserve,
-        "volume_extension:volume_actions:unreserve",
-        action="os-unreserve",
-        answers=202,
-    ),
-    Route("POST", "/volumes/{volume_id}/action", volume_attach, "volume_extension:volume_actions:attach", action="os-attach", answers=202),
-    Route("POST", "/volumes/{volume_id}/action", volume_detach, "volume_extension:volume_actions:detach", action="os-detach", answers=202),
-    Route(
-        "POST",
-        "/volumes/{volume_id}/action",
-        volume_begin_detaching,
-        "volume_extension:volume_actions:begin_detaching",
-        action="os-begin_detaching",
-        answers=202,
-    ),
-    Route(
-        "POST",
-        "/volumes/{volume_id}/action",
-        volume_roll_detaching,
-        "volume_extension:volume_actions:roll_detaching",
-        action="os-roll_detaching",
-        answers=202,
-    ),
-    Route(
-        "POST",
-        "/volumes/{volume_id}/action",
-        volume_initialize_connection,
-        "volume_extension:volume_actions:initialize_connection",
-        action="os-initialize_connection",
-        answers=200,
-    ),
-    Route(
-        "POST",
-        "/volumes/{volume_id}/action",
-        volume_terminate_connection,
-        "volume_extension:volume_actions:terminate_connection",
-        action="os-terminate_connection",
-        answers=202,
-    ),
+    action(ATTACHMENT, "os-complete", attachment_complete, "volume:attachment_complete", V.ATTACHMENT_COMPLETE, answers=204),
+    action(VOLUME, "os-reserve", volume_reserve, "volume_extension:volume_actions:reserve"),
+    action(VOLUME, "os-unreserve", volume_unreserve, "volume_extension:volume_actions:unreserve"),
+    action(VOLUME, "os-attach", volume_attach, "volume_extension:volume_actions:attach"),
+    action(VOLUME, "os-detach", volume_detach, "volume_extension:volume_actions:detach"),
+    action(VOLUME, "os-begin_detaching", volume_begin_detaching, "volume_extension:volume_actions:begin_detaching"),
+    action(VOLUME, "os-roll_detaching", volume_roll_detaching, "volume_extension:volume_actions:roll_detaching"),
+    action(VOLUME, "os-initialize_connection", volume_initialize, "volume_extension:volume_actions:initialize_connection", answers=200),
+    action(VOLUME, "os-terminate_connection", volume_terminate_connection, "volume_extension:volume_actions:terminate_connection"),
 )

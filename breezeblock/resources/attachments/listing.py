@@ -32,12 +32,12 @@ FILTERS: Mapping[str, filters.Filter] = {
 OTHERS = ("all_tenants", "project_id")
 
 
-def fetch(req: Request) -> paging.Found:
+def fetch(req: Request) -> paging.Found[paging.Row]:
     """One page, by one statement."""
     return paging.fetch(req, LISTING, list(attachments.c), _visible(req), filters.conditions(req, FILTERS, OTHERS))
 
 
-def rows(found: paging.Found) -> Sequence[Mapping[str, Any]]:
+def rows(found: paging.Found[paging.Row]) -> Sequence[Mapping[str, Any]]:
     """The rows of a page, by their columns' names."""
     return cast("Sequence[Mapping[str, Any]]", found.rows)
 

@@ -132,7 +132,7 @@ def request(req: Request) -> Answer:
     return Answer(202, {"volume": View(req).detail_of(_UNSET | row | {"created_at": now, "volume_type": kind["name"]})})
 
 
-_UNSET = {column.name: None for column in volumes.c} | {"status": states.CREATING, "consumes_quota": True, "attachments": 0}
+_UNSET = {column.name: None for column in volumes.c} | {"status": states.CREATING, "consumes_quota": True, "attached": 0}
 """What a new row holds where the request says nothing: the answer needs no second look at the database."""
 
 

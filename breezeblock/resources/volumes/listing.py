@@ -76,7 +76,7 @@ def one(req: Request, volume_id: str) -> dict[str, Any]:
 
 def detailed(tx: Tx, view: View, rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
     """Rows with the view's columns, as the caller sees them; a second statement only if any of them is attached."""
-    counter = view.shape.attachments
+    counter = view.shape.attached
     ids = [row[0] for row in rows if row[counter]]
     if not ids:
         return [view.detail(row) for row in rows]

@@ -92,7 +92,7 @@ FIELDS: Final = (
     Field("volume_type_id", volumes.c.volume_type_id, since=V.VOLUME_TYPE_ID),
     Field("consumes_quota", volumes.c.consumes_quota, since=V.CONSUMES_QUOTA),
 )
-_BESIDE: Final = (volumes.c.attachments, volumes.c.readonly, volumes.c.image_metadata, volumes.c.encryption_key_id)
+_BESIDE: Final = (volumes.c.attached, volumes.c.readonly, volumes.c.image_metadata, volumes.c.encryption_key_id)
 """Columns that change what is shown, without a field of their own in every answer."""
 
 
@@ -108,8 +108,8 @@ class Shape:
     always: Mapping[str, Any]
     image: bool
     key: bool
-    attachments: int
-    """The place of the count of attachments."""
+    attached: int
+    """The place of the count of attachments that are complete."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -131,7 +131,7 @@ def _shape(version: RequestVersion, rights: frozenset[str]) -> Shape:
         always={field.name: field.always for field in fields if field.column is None},
         image=IMAGE in rights,
         key=version.has(V.ENCRYPTION_KEY_ID),
-        attachments=len(first),
+        attached=len(first),
     )
 
 
