@@ -50,8 +50,11 @@ def run(settings: Settings, parts: Parts, say: Callable[[str], None]) -> int:
     lock = statedir.claim(settings.state_path, endpoint(settings))
     try:
         migration = _in_child("db", settings, partial(_migrate, parts, settings))
-        parts.load(settings)
-        if (code := _ended(migration)) != 0:
+        try:
+            parts.load(settings)
+        finally:
+            code = _ended(migration)
+        if code != 0:
             say("The database could not be brought up to date; the reason stands above.")
             return code
         wake.sweep(settings.state_path)

@@ -42,6 +42,12 @@ class DatabaseSettings:
         "sqlite:///$state_path/breezeblock.sqlite",
         secret=True,
     )
+    notify_connection: str = option(
+        cfg.StrOpt,
+        "URL of the PostgreSQL server itself, for wake-up hints between hosts, where connection leads through a pooler. Empty: connection.",
+        "",
+        secret=True,
+    )
     pool_size: int = option(cfg.IntOpt, "Connections that one process keeps open.", 5, min=1)
     max_overflow: int = option(cfg.IntOpt, "Connections that one process may open beyond pool_size for a moment.", 20, min=0)
     pool_timeout: float = option(cfg.FloatOpt, "Seconds that a transaction waits for a free connection of its process.", 10.0, min=0.1)
