@@ -15,6 +15,7 @@ from breezeblock.api.app import create
 from breezeblock.api.assemble import services
 from breezeblock.config.load import load
 from breezeblock.core.wake import Waker
+from breezeblock.store.connect import open_notifier
 
 WSGIApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -38,8 +39,9 @@ class Lazy:
                 files = [Path(name) for name in self._environment.get("BREEZEBLOCK_CONFIG", "").split(os.pathsep) if name]
                 state = self._environment.get("BREEZEBLOCK_STATE_DIR")
                 settings = load(files, lambda _: (), state_path=Path(state) if state else None)
-                made = services(settings, f"wsgi-{os.getpid()}")
-                made.store.waker = Waker(settings.state_path).wake
+                name = f"wsgi-{os.getpid()}"
+                made = services(settings, name)
+                made.store.waker = Waker(settings.state_path, open_notifier(settings, name)).wake
                 self._made = create(made)
             return self._made
 

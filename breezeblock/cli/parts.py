@@ -82,9 +82,11 @@ def _application(settings: Settings) -> Callable[..., Any]:
     """The WSGI application with connections of its own; made in the process that uses it."""
     from breezeblock.api import app, assemble
     from breezeblock.core.wake import Waker
+    from breezeblock.store.connect import open_notifier
 
-    services = assemble.services(settings, f"api-{os.getpid()}")
-    services.store.waker = Waker(settings.state_path).wake
+    name = f"api-{os.getpid()}"
+    services = assemble.services(settings, name)
+    services.store.waker = Waker(settings.state_path, open_notifier(settings, name)).wake
     return app.create(services)
 
 

@@ -20,7 +20,7 @@ from breezeblock.core.leases import Incarnation, KernelTimer, Lease
 from breezeblock.core.resource import JobClass
 from breezeblock.core.wake import WakeListener, Waker
 from breezeblock.resources import catalogue
-from breezeblock.store.connect import open_lease_store, open_store
+from breezeblock.store.connect import open_lease_store, open_listener, open_notifier, open_store
 from breezeblock.store.engine import Tx
 from breezeblock.store.sessions import terminate_sessions
 from breezeblock.worker import backends as backend_parts
@@ -43,7 +43,8 @@ def run(settings: Settings, role: str, backends: Sequence[str]) -> int:
     spawner = Spawner(lambda job_id: _run_alone(settings, role, backends, job_id))
     process = _Process(settings, role, backends, solo=False)
     process.start()
-    listener = WakeListener(settings.state_path, process.incarnation.id, process.incarnation.queues)
+    me = process.incarnation
+    listener = WakeListener(settings.state_path, me.id, me.queues, open_listener(settings, me.id, me.queues))
     loop = Loop(process.worker, _slots(settings), listener.wait, spawner.start, _die)
     spawner.watch(loop.suspect_ended)
     periodic = Periodic(process.around.clock, duties(process.around, _no_fence, process.end_sessions))
@@ -99,7 +100,7 @@ class _Process:
         self.incarnation = Incarnation(str(uuid.uuid4()), settings.host, str(leases.this_process()), queues, registry.kinds(), solo)
         self.store = open_store(settings, self.incarnation.id, faults.reach)
         self._beat_store = open_lease_store(settings, self.incarnation.id, faults.reach)
-        self._waker = Waker(settings.state_path)
+        self._waker = Waker(settings.state_path, open_notifier(settings, self.incarnation.id))
         self.store.waker = self._waker.wake
         backends = {} if role == "scheduler" else backend_parts.open_all(settings, names)
         self.around = Surroundings(self.store, registry, self._clock, settings, backends)
