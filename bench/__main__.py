@@ -18,6 +18,7 @@ from bench.reads import reads
 from bench.seed import seed
 from bench.service import Running, service
 from tests.support import servers
+from tests.support.databases import administer
 
 KINDS = ("sqlite", "postgresql", "mysql")
 RESULTS = Path(__file__).parent / "results"
@@ -70,8 +71,6 @@ def database(kind: str, folder: Path) -> Iterator[str]:
         yield f"sqlite:///{folder}/bench.sqlite"
         return
     with servers.own_server(kind) as server:
-        from tests.support.databases import administer
-
         administer(server, "CREATE DATABASE bench")
         yield server.url("bench")
 

@@ -1,4 +1,4 @@
-"""A small HTTP client and the arithmetic that every generator shares. Standard library only, so that it measures the service and not itself."""
+"""A small HTTP client and the arithmetic that every generator shares; the standard library alone."""
 
 import argparse
 import http.client

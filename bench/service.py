@@ -1,6 +1,7 @@
 """Starts this service for a measurement: the fake driver, one API with two processes, on the database of a URL."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+PROGRAM = (sys.executable, "-m", "breezeblock")
 CONFIG = """
 [DEFAULT]
 enabled_backends = fake
@@ -46,11 +48,22 @@ class Running:
 
 @contextlib.contextmanager
 def service(url: str, state: Path, port: int, *, latency: float = 0.0) -> Iterator[Running]:
-    """Start it, wait for its first answer and its first volume, and stop it by its pid at the end. ``latency``: of a driver call, seconds."""
+    """Start it, wait for its first answer and first volume, stop it by its pid at the end. ``latency``: of a driver call, in seconds."""
     state.mkdir(parents=True, exist_ok=True)
     config = state / "bench.conf"
     config.write_text(CONFIG.format(url=url, fake_path=state / "fake.sqlite" if latency else "", latency=latency), encoding="utf-8")
-    command = [sys.executable, "-m", "breezeblock", "serve", "--state-dir", str(state), "--bind", f"127.0.0.1:{port}", "--config", str(config)]
+    command = [
+        sys.executable,
+        "-m",
+        "breezeblock",
+        "serve",
+        "--state-dir",
+        str(state),
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--config",
+        str(config),
+    ]
     started = time.perf_counter()
     with (state / "service.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -71,7 +84,16 @@ def service(url: str, state: Path, port: int, *, latency: float = 0.0) -> Iterat
 @contextlib.contextmanager
 def second_worker(running: Running) -> Iterator[int]:
     """One more worker of the same backend; yields its pid."""
-    command = [sys.executable, "-m", "breezeblock", "worker", "--state-dir", str(running.state), "--config", str(running.config), "--role", "volume"]
+    command = [
+        *PROGRAM,
+        "worker",
+        "--state-dir",
+        str(running.state),
+        "--config",
+        str(running.config),
+        "--role",
+        "volume",
+    ]
     with (running.state / "second.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -92,8 +114,6 @@ def _until_answer(base: str, started: float, process: subprocess.Popen[bytes]) -
 
 
 def _until_volume(base: str, started: float) -> float:
-    import json
-
     headers = {"Content-Type": "application/json"}
     body = json.dumps({"volume": {"size": 1, "name": "first"}}).encode()
     with urllib.request.urlopen(urllib.request.Request(f"{base}/volumes", data=body, headers=headers), timeout=30) as answer:
