@@ -142,6 +142,43 @@ def stop_exports(state_dir: Path | None, files: tuple[Path, ...]) -> None:
     sys.exit(command.stop(parts.settings(files, state_dir, None)))
 
 
+def client_options(command: Decorated) -> Decorated:
+    """The options of the commands that talk to the service."""
+    return click.option("--endpoint", metavar="URL", help="The API's URL with /v3.  [default: that of 'serve' on this state directory]")(
+        command
+    )
+
+
+@cli.command()
+@click.argument("volume")
+@client_options
+@click.option("--read-only", is_flag=True, help="Make a device that cannot be written.")
+@state_options
+def attach(volume: str, state_dir: Path | None, files: tuple[Path, ...], endpoint: str | None, read_only: bool) -> None:  # noqa: FBT001 -- click
+    """Attach VOLUME, a name or an id, to this machine, and print its block device.
+
+    Attaching it again prints the same device. Needs root.
+    """
+    from breezeblock.cli import attach as command
+    from breezeblock.cli import parts
+
+    settings = parts.settings(files, state_dir, None)
+    click.echo(command.attach(command.client(settings, endpoint), settings, volume, read_only=read_only))
+
+
+@cli.command()
+@click.argument("volume")
+@client_options
+@state_options
+def detach(volume: str, state_dir: Path | None, files: tuple[Path, ...], endpoint: str | None) -> None:
+    """Take VOLUME, a name or an id, away from this machine. Unmount it first. Needs root."""
+    from breezeblock.cli import attach as command
+    from breezeblock.cli import parts
+
+    settings = parts.settings(files, state_dir, None)
+    command.detach(command.client(settings, endpoint), settings, volume)
+
+
 @cli.command()
 def version() -> None:
     """Print the version of this program, and the versions of the API that it speaks."""

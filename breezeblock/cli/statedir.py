@@ -43,6 +43,14 @@ def claim(state: Path, endpoint: str) -> int:
     return lock
 
 
+def endpoint_of(state: Path) -> str | None:
+    """The endpoint of the ``serve`` that was last started on this directory, whether it runs or not; None when there was none."""
+    try:
+        return (state / LOCK).read_text().split("\n")[1] or None
+    except (FileNotFoundError, IndexError):
+        return None
+
+
 def _lives(pid: str) -> bool:
     if pid.isdecimal():
         with contextlib.suppress(ProcessLookupError):

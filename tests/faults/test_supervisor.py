@@ -1,10 +1,8 @@
 """``breezeblock serve`` as real processes: what is killed comes back, what is stopped ends, nothing is left or written elsewhere."""
 
-import contextlib
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -36,9 +34,7 @@ def make_volume(service: Service, seconds: float = 20.0) -> str:
 
 
 def status_of(service: Service, volume_id: str) -> str:
-    """As the database has it."""
-    with contextlib.closing(sqlite3.connect(f"file:{service.state}/breezeblock.sqlite?mode=ro", uri=True)) as database:
-        return str(database.execute("SELECT status FROM volumes WHERE id = ?", (volume_id,)).fetchone()[0])
+    return str(service.ask("GET", f"/volumes/{volume_id}")[1]["volume"]["status"])
 
 
 def test_it_starts_serves_and_is_small(fresh: Service, capsys: pytest.CaptureFixture[str]) -> None:
