@@ -35,6 +35,8 @@ class Proxy:
         self.round_trips = 0
         """How often the direction turned from the client to the server."""
         self.cuts = 0
+        self.accepted = 0
+        """Connections so far."""
         self.refuse = False
         """Whether new connections are closed at once."""
         self.stall = False
@@ -103,6 +105,7 @@ class Proxy:
             client.close()
             return
         self._clients.add(client)
+        self.accepted += 1
         for one, peer in ((client, server), (server, client)):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._peers[one] = peer

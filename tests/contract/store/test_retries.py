@@ -157,6 +157,33 @@ def test_a_connection_that_broke_while_idle_is_no_error(
 
 
 @SERVERS
+def test_a_restarted_server_costs_one_attempt(
+    store: Store, proxied: Store, proxy: Proxy, new_volume: Insert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many connections the pool holds: the first broken one tells that the others are broken too."""
+    counter, together, begun = new_volume(), threading.Barrier(5), []
+
+    def meet(tx: Tx) -> None:
+        tx.execute(sa.select(sa.literal(1))).all()
+        together.wait(10)
+
+    threads = [threading.Thread(target=proxied.read, args=("meet", meet)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    connections = proxy.accepted
+    proxy.break_all()
+
+    begin = proxied._database.begin
+    monkeypatch.setattr(proxied._database, "begin", lambda raw: (begun.append(1), begin(raw)))
+    for _ in range(2):
+        proxied.run("work", lambda tx: add_one(tx, counter))
+    assert (connections, proxy.accepted, size(store, counter)) == (5, 6, 3)
+    assert len(begun) == 3
+
+
+@SERVERS
 class TestCommitOutcomeUnknown:
     def test_it_had_committed(self, store: Store, proxied: Store, proxy: Proxy, new_volume: Insert) -> None:
         work = Charge(new_volume())

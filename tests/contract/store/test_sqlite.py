@@ -1,11 +1,13 @@
 """Protocol rule R8 on SQLite: writers queue at the gate, so that a lease renewal never starves."""
 
 import contextlib
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import unittest.mock
 from collections.abc import Iterator
@@ -99,6 +101,24 @@ def test_the_gate_keeps_renewals_fast_behind_writers(database: str) -> None:
     assert gated[-3] < free[-3], f"the gate is of no use: {gated[-3]:.3f} s with it, {free[-3]:.3f} s without"
 
 
+def test_a_writer_waits_in_the_kernels_queue(database: str, store: Store) -> None:
+    """It does not poll: the kernel lists it as blocked on the gate, and hands the gate on when the holder dies."""
+    holder = start(HOLDER, database)
+    gate = Path(f"{sa.make_url(database).database}.gate").stat().st_ino
+    writer = threading.Thread(target=store.run, args=("write", lambda tx: tx.execute(sa.insert(volumes), volume_row())))
+    writer.start()
+    blocked = re.compile(rf"-> FLOCK .*:{gate} ")
+    deadline = time.monotonic() + 10
+    while not blocked.search(Path("/proc/locks").read_text()):
+        assert time.monotonic() < deadline, "nobody waits for the gate"
+        time.sleep(0.02)
+    assert writer.is_alive()
+    holder.kill()
+    writer.join(5)
+    assert not writer.is_alive()
+    holder.communicate(timeout=10)
+
+
 def test_a_deferred_begin_that_upgrades_fails_at_once(database: str, store: Store, new_volume: Insert) -> None:
     """Why BEGIN IMMEDIATE: a transaction that reads first cannot write any more when another wrote meanwhile; no waiting helps."""
     new_volume()
@@ -114,11 +134,17 @@ def test_a_deferred_begin_that_upgrades_fails_at_once(database: str, store: Stor
     assert time.monotonic() - started < 1
     deferred.close()
 
+    calls = []
+
     def read_then_write(tx: Tx) -> None:
+        calls.append(1)
         tx.execute(sa.select(sa.func.count()).select_from(volumes)).scalar_one()
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as other, pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("UPDATE volumes SET pins = 2")
         tx.execute(sa.update(volumes).values(pins=1))
 
     store.run("immediate", read_then_write)
+    assert calls == [1]
 
 
 def test_a_killed_holder_leaves_the_gate_open(database: str, store: Store) -> None:
@@ -142,8 +168,6 @@ def test_readers_do_not_wait_for_a_writer(database: str, store: Store) -> None:
 
 def test_a_foreign_writer_is_waited_for(database: str, store: Store) -> None:
     """The sqlite3 shell knows nothing of the gate."""
-    import threading
-
     path = sa.make_url(database).database
     assert path is not None
     foreign = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
