@@ -162,25 +162,31 @@ def test_a_restarted_server_costs_one_attempt(
 ) -> None:
     """However many connections the pool holds: the first broken one tells that the others are broken too."""
     counter, together, begun = new_volume(), threading.Barrier(5), []
+    begin = proxied._database.begin
+
+    def counted(raw: Any) -> None:
+        begun.append(1)
+        begin(raw)
 
     def meet(tx: Tx) -> None:
         tx.execute(sa.select(sa.literal(1))).all()
         together.wait(10)
 
-    threads = [threading.Thread(target=proxied.read, args=("meet", meet)) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    connections = proxy.accepted
-    proxy.break_all()
+    def five_at_once() -> None:
+        threads = [threading.Thread(target=proxied.run, args=("meet", meet)) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
 
-    begin = proxied._database.begin
-    monkeypatch.setattr(proxied._database, "begin", lambda raw: (begun.append(1), begin(raw)))
-    for _ in range(2):
-        proxied.run("work", lambda tx: add_one(tx, counter))
-    assert (connections, proxy.accepted, size(store, counter)) == (5, 6, 3)
-    assert len(begun) == 3
+    five_at_once()
+    proxy.break_all()
+    monkeypatch.setattr(proxied._database, "begin", counted)
+    proxied.run("work", lambda tx: add_one(tx, counter))
+    assert len(begun) == 2
+    five_at_once()
+    assert len(begun) == 7
+    assert (proxy.accepted, size(store, counter)) == (10, 2)
 
 
 @SERVERS
