@@ -12,6 +12,7 @@ MODULES = [
     "__init__",
     "errors",
     "config",
+    "logs",
     "core/__init__",
     "core/jobs",
     "store/__init__",
