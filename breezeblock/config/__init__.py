@@ -55,9 +55,6 @@ class DatabaseSettings:
     lock_timeout: float = option(cfg.FloatOpt, "Seconds that a statement waits for a row that another transaction holds.", 5.0, min=0.1)
     statement_timeout: float = option(cfg.FloatOpt, "Seconds that one statement may run.", 30.0, min=0.1)
     idle_timeout: float = option(cfg.FloatOpt, "Seconds that a transaction may stand idle before the server ends it.", 30.0, min=0.1)
-    tcp_user_timeout: float = option(
-        cfg.FloatOpt, "Seconds without an acknowledgement after which the connection to the database server counts as dead.", 10.0, min=0.1
-    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import dataclasses
 import enum
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from breezeblock import errors
@@ -197,6 +198,27 @@ class LiveImages(Protocol):
         """Grow the open image and what the clients see; never shrinks."""
 
 
+class NamedLocks(Protocol):
+    """Locks for a driver whose storage cannot do two things at once. They never replace a fence token (rule R1)."""
+
+    @property
+    def distributed(self) -> bool:
+        """Whether a lock excludes other hosts."""
+
+    def lock(self, *names: str, timeout: float) -> AbstractContextManager[Any]:
+        """Hold all of ``names``; wait for them at most ``timeout`` seconds in all. LockHeld, LocksAway, LockLost."""
+
+
+class NoLocks:
+    """For a driver that was built without a lock service."""
+
+    distributed = False
+
+    def lock(self, *names: str, timeout: float) -> AbstractContextManager[Any]:
+        """There are none."""
+        raise errors.BadConfiguration(reason=f"a driver asked for the locks {', '.join(names)}, but was given no lock service")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class DriverContext:
     """What a driver is built from: its section's name, its options, and the ports it may use."""
@@ -204,6 +226,7 @@ class DriverContext:
     backend: str
     options: Mapping[str, Any]
     live: LiveImages
+    locks: NamedLocks = dataclasses.field(default_factory=NoLocks)
 
 
 class VolumeDriver(Protocol):

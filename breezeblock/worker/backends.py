@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from breezeblock.resources.volumes.table import volumes
 from breezeblock.scheduler.capacity import Report
 from breezeblock.store.engine import Store
 from breezeblock.store.tables.protocol import exports as exports_table
+from breezeblock.worker.named_locks import open_locks
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,9 @@ def open_all(settings: Settings, names: Sequence[str]) -> Mapping[str, Backend]:
 
 def open_one(settings: Settings, backend: BackendSettings) -> Backend:
     """One backend, set up."""
-    driver = registry.build(backend.driver, DriverContext(backend.name, backend.driver_options, LiveDaemons(settings.state_path)))
+    locks = open_locks(backend.coordination, f"{backend.service_host}:{os.getpid()}")
+    context = DriverContext(backend.name, backend.driver_options, LiveDaemons(settings.state_path), locks)
+    driver = registry.build(backend.driver, context)
     driver.setup()
     return Backend(backend.name, backend.queue, driver, open_exports(settings, backend))
 

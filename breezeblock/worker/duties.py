@@ -1,5 +1,6 @@
 """The periodic duties of a worker, by role: rescue everywhere; reports, collection and exports where there are backends."""
 
+import datetime
 import logging
 import uuid
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from breezeblock.core.work import Backend
 from breezeblock.resources.services import rules as services
 from breezeblock.scheduler import capacity
 from breezeblock.store.engine import Tx
+from breezeblock.store.purge import prepare_partitions, purge_events, purge_jobs
 from breezeblock.worker import backends
 from breezeblock.worker.collect import collect
 from breezeblock.worker.loop import Surroundings
@@ -19,6 +21,7 @@ from breezeblock.worker.periodic import Duty
 log = logging.getLogger(__name__)
 COLLECT_SECONDS: Final = 20.0
 EXPORTS_SECONDS: Final = 15.0
+PURGE_SECONDS: Final = 600.0
 
 
 def register_services(tx: Tx, around: Surroundings, incarnation: Incarnation) -> None:
@@ -51,7 +54,19 @@ def duties(around: Surroundings, fence: Callable[[Any], None], end_sessions: Cal
     found = [Duty("rescue", settings.lease.poll, rescuer.pass_once)]
     for backend in around.backends.values():
         found += _of_backend(around, backend)
+    if not around.backends:
+        found.append(Duty("purge", PURGE_SECONDS, lambda: purge(around)))
     return tuple(found)
+
+
+def purge(around: Surroundings) -> None:
+    """Delete finished jobs and events that are older than the configuration keeps them, and have the next months' partitions made."""
+    now = around.clock.utcnow()
+    before = now - datetime.timedelta(seconds=around.settings.worker.purge_after)
+    prepare_partitions(around.store, now.date())
+    jobs, events = purge_jobs(around.store, before), purge_events(around.store, before)
+    if jobs.rows or events.rows or events.partitions:
+        log.info("purged %d jobs, %d events and the months %s", jobs.rows, events.rows, ", ".join(events.partitions) or "-")
 
 
 def _of_backend(around: Surroundings, backend: Backend) -> list[Duty]:

@@ -1,7 +1,5 @@
 """The command line: help, versions, refusals with their exit codes."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -73,28 +71,3 @@ def test_what_nobody_reads_is_logged(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "breezeblock.conf").write_text("[api]\nworkerz = 3\n")
     parts.settings((), tmp_path, None)
     assert "WARNING breezeblock - - breezeblock.config:" in capsys.readouterr().err
-
-
-def test_the_database_is_made_and_its_version_is_shown(tmp_path: Path) -> None:
-    code, text = run("db", "version", "--state-dir", str(tmp_path))
-    assert (code, text.strip()) == (0, "no revision: there is no schema yet")
-    assert run("db", "migrate", "--state-dir", str(tmp_path))[0] == 0
-    code, text = run("db", "version", "--state-dir", str(tmp_path))
-    assert (code, text.strip().partition(": ")[2]) == (0, "it has all that this version needs")
-
-
-def test_other_libraries_keep_no_cache_in_the_users_home() -> None:
-    look = "import stevedore._cache as c, os; print(c._c._dir, os.environ.get('XDG_CACHE_HOME'))"
-    check = f"from breezeblock.cli import main; main._keep_caches_away(); {look}"
-    env = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
-    env["PYTHONPATH"] = str(Path(main.__file__).parents[2])
-    said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, env=env).stdout
-    assert said == f"{os.devnull}/python-entrypoints None\n"
-
-
-def test_importing_the_command_imports_no_service() -> None:
-    """So that help and completion are quick."""
-    heavy = "sqlalchemy falcon granian tooz oslo_config"
-    check = f"import sys, breezeblock.cli.main; print([name for name in '{heavy}'.split() if name in sys.modules])"
-    env = {**os.environ, "PYTHONPATH": str(Path(main.__file__).parents[2])}
-    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, env=env).stdout == "[]\n"
