@@ -1,6 +1,7 @@
 """Old jobs and events go, a little at a time (protocol rules R8 and R10). Never touches a job that is not finished.
 
-At most :data:`BATCH` rows go in one transaction, so that nobody waits long behind a purge. PostgreSQL keeps
+At most :data:`BATCH` rows go in one transaction, and so many transactions in one pass, so that neither other
+writers nor the caller's other duties wait long behind a purge. PostgreSQL keeps
 events in one partition per month, and a month that is over is dropped as a whole; the default
 partition takes what no month's partition is there for.
 """
@@ -9,13 +10,17 @@ import datetime
 import functools
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from breezeblock.store.engine import Store, Tx
 from breezeblock.store.tables.protocol import events, jobs
 
-BATCH = 1000
+BATCH = 500
+"""Rows."""
+PASS = 20
+"""Batches."""
 _FINISHED = ("done", "failed", "cancelled")
 _LOCK = 0x6D6F6E7468
 _NAME = re.compile(r"events_y(\d{4})m(\d{2})")
@@ -34,23 +39,27 @@ class Purged:
 
 
 def purge_jobs(store: Store, before: datetime.datetime) -> Purged:
-    """Delete the jobs that ended before ``before`` (naive UTC). Raises errors.DatabaseAway and DatabaseBusy."""
-    return Purged(_delete(store, "purge.jobs", jobs.c.seq, sa.and_(jobs.c.ended_at < before, jobs.c.state.in_(_FINISHED))))
+    """Delete the jobs that ended before ``before`` (naive UTC), the oldest first, a pass of them at most.
+
+    Raises errors.DatabaseAway and DatabaseBusy.
+    """
+    old = sa.and_(jobs.c.ended_at < before, jobs.c.state.in_(_FINISHED))
+    return Purged(_delete(store, "purge.jobs", jobs.c.seq, jobs.c.ended_at, old))
 
 
 def purge_events(store: Store, before: datetime.datetime) -> Purged:
-    """Delete the events from before ``before`` (naive UTC); on PostgreSQL the months that were over by then.
+    """Delete the events from before ``before`` (naive UTC), a pass of them at most; on PostgreSQL the months that were over by then.
 
     Raises errors.DatabaseAway and DatabaseBusy.
     """
     if store.dialect != "postgresql":
-        return Purged(_delete(store, "purge.events", events.c.id, events.c.at < before))
-    names = store.read("purge.partitions", lambda tx: list(tx.execute(_PARTITIONS).scalars()))
+        return Purged(_delete(store, "purge.events", events.c.id, events.c.at, events.c.at < before))
+    names = store.read("purge.partitions", _partitions)
     over = tuple(name for name in names if (month := _month(name)) and _next(month) <= before.date())
     for name in over:
         store.run("purge.events", functools.partial(_drop, name))
     default = _columns("events_default")
-    return Purged(_delete(store, "purge.events", default.c.id, default.c.at < before), over)
+    return Purged(_delete(store, "purge.events", default.c.id, default.c.at, default.c.at < before), over)
 
 
 def prepare_partitions(store: Store, today: datetime.date, *, months: int = 2) -> list[str]:
@@ -58,13 +67,14 @@ def prepare_partitions(store: Store, today: datetime.date, *, months: int = 2) -
 
     A month of which the default partition holds more than a batch of rows already stays there. Safe to call at any time, by several.
     """
-    made = []
-    month = today.replace(day=1)
-    for _ in range(months + 1 if store.dialect == "postgresql" else 0):
-        if store.run("purge.prepare", _Partition(month)):
-            made.append(_name(month))
-        month = _next(month)
-    return made
+    if store.dialect != "postgresql":
+        return []
+    wanted = [today.replace(day=1)]
+    while len(wanted) <= months:
+        wanted.append(_next(wanted[-1]))
+    there = store.read("purge.partitions", _partitions)
+    missing = [month for month in wanted if _name(month) not in there]
+    return [_name(month) for month in missing if store.run("purge.prepare", _Partition(month))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,10 @@ class _Partition:
         return True
 
 
+def _partitions(tx: Tx) -> list[str]:
+    return list(tx.execute(_PARTITIONS).scalars())
+
+
 def _drop(name: str, tx: Tx) -> None:
     tx.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
 
@@ -99,18 +113,20 @@ def _columns(partition: str) -> sa.TableClause:
     return sa.table(partition, *(sa.column(column.name, column.type) for column in events.c))
 
 
-def _delete(store: Store, name: str, key: sa.ColumnElement[int], old: sa.ColumnElement[bool]) -> int:
-    """Delete the old rows in the order of their key, a batch in each transaction, until none is left."""
-    table = key.table
-    last = sa.select(key).where(old).order_by(key).limit(1).offset(BATCH - 1)
+def _delete(store: Store, name: str, key: sa.ColumnElement[int], age: sa.ColumnElement[Any], old: sa.ColumnElement[bool]) -> int:
+    """Delete the old rows by age, which is indexed, a batch in each transaction."""
+    oldest = sa.select(key).where(old).order_by(age).limit(BATCH)
 
     def work(tx: Tx) -> int:
-        end = tx.execute(last).scalar_one_or_none()
-        return tx.execute(sa.delete(table).where(old if end is None else sa.and_(old, key <= end))).rowcount
+        keys = list(tx.execute(oldest).scalars())
+        return tx.execute(sa.delete(key.table).where(key.in_(keys), old)).rowcount if keys else 0
 
     total = 0
-    while (deleted := store.run(name, work)) > 0:
+    for _ in range(PASS):
+        deleted = store.run(name, work)
         total += deleted
+        if deleted < BATCH:
+            break
     return total
 
 

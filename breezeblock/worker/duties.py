@@ -21,7 +21,8 @@ from breezeblock.worker.periodic import Duty
 log = logging.getLogger(__name__)
 COLLECT_SECONDS: Final = 20.0
 EXPORTS_SECONDS: Final = 15.0
-PURGE_SECONDS: Final = 600.0
+PURGE_SECONDS: Final = 10.0
+"""Often, since one pass is bounded: a rescue must not wait behind it."""
 
 
 def register_services(tx: Tx, around: Surroundings, incarnation: Incarnation) -> None:

@@ -49,12 +49,20 @@ def test_at_most_a_batch_in_each_transaction(database: str, store: Store, monkey
     watched = Store(database, name="purge", reach=points.append)
     monkeypatch.setattr(purge, "BATCH", 10)
     insert(store, jobs, [job("done", START) for _ in range(25)] + [job("done", START + 2 * DAY)])
-    insert(store, events, [event(START) for _ in range(20)])
+    insert(store, events, [event(START) for _ in range(19)])
     assert purge_jobs(watched, START + DAY) == Purged(rows=25)
-    assert points.count("purge.jobs.commit.before") == 4
-    assert purge_events(watched, START + DAY).rows == 20
-    assert points.count("purge.events.commit.before") == 3
+    assert points.count("purge.jobs.commit.before") == 3
+    assert purge_events(watched, START + DAY).rows == 19
+    assert points.count("purge.events.commit.before") == 2
     watched.dispose()
+
+
+def test_a_pass_is_bounded_and_takes_the_oldest_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purge, "BATCH", 2)
+    monkeypatch.setattr(purge, "PASS", 3)
+    insert(store, events, [event(START + day * DAY) for day in reversed(range(9))])
+    assert purge_events(store, START + 8 * DAY).rows == 6
+    assert moments(store) == [START + 6 * DAY, START + 7 * DAY, START + 8 * DAY]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "mysql"], indirect=True)
