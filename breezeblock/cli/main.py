@@ -24,7 +24,8 @@ def state_options(command: Decorated) -> Decorated:
         "files",
         type=click.Path(path_type=Path, dir_okay=False),
         multiple=True,
-        help="Configuration file; may be given several times, later ones win. Default: STATE/breezeblock.conf, if there is one.",
+        help="Configuration file; may be given several times, later ones win.  "
+        "[default: breezeblock.conf in the state directory or in /etc/breezeblock]",
     )
     state = click.option(
         "--state-dir",
@@ -191,6 +192,15 @@ def version() -> None:
     except importlib.metadata.PackageNotFoundError:
         number = "of a source tree that was not installed"
     click.echo(f"breezeblock {number}, Block Storage API {LOW} to {HIGH}")
+
+
+@cli.command(hidden=True)
+@click.argument("page", type=click.Choice(["commands", "configuration"]))
+def reference(page: str) -> None:
+    """Print a page of docs/reference."""
+    from breezeblock.cli import reference as pages
+
+    click.echo(pages.commands(cli) if page == "commands" else pages.configuration(), nl=False)
 
 
 def main() -> None:

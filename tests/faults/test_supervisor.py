@@ -55,6 +55,14 @@ def test_it_starts_serves_and_is_small(fresh: Service, capsys: pytest.CaptureFix
     assert fresh.hear(re.compile("export OS_AUTH_TYPE=none (.*)"), 5)[1] == f"OS_ENDPOINT={fresh.url}"
 
 
+def test_the_supervisor_can_be_forked_at_any_time(service: Service) -> None:
+    """One thread, and nothing open that a fork would share but its lock, its terminal and its log."""
+    proc = Path(f"/proc/{service.pid}")
+    assert [task.name for task in (proc / "task").iterdir()] == [str(service.pid)]
+    opened = {Path(os.readlink(link)).name for link in (proc / "fd").iterdir()}  # noqa: PTH115 -- a pipe's name is no path
+    assert {name for name in opened if not name.startswith("pipe:")} == {"null", "serve.lock", service.log.name}
+
+
 def test_whatever_is_killed_comes_back_and_work_goes_on(service: Service) -> None:
     for role in ("api", "scheduler", "volume:local"):
         pid = service.roles()[role]
