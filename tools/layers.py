@@ -63,6 +63,7 @@ LAYERS = (
     folder("tooling", 2),
     folder("unit", 2, workers=2, cover=True),
     folder("contract", 9, workers=2, cover=True),
+    folder("crash", 5, workers=2),
     folder("api", 6, workers=2, cover=True),
     folder("clients", 5),
     folder("acceptance", 4),

@@ -4,13 +4,15 @@ Independent of the code that counts: it reads the rows and adds them up by itsel
 """
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
 from breezeblock.resources.snapshots.table import snapshots
 from breezeblock.resources.volumes.table import volumes
 from breezeblock.store.engine import Store, Tx
-from breezeblock.store.tables.protocol import pools, quotas
+from breezeblock.store.tables.protocol import jobs, pools, quotas
 
 Sums = Counter[tuple[str, str]]
 
@@ -23,11 +25,28 @@ def sums(tx: Tx) -> Sums:
             expected["pool", row.pool_id] += row.size_gib
         if row.consumes_quota:
             _count(expected, row.project_id, row.volume_type_id, {"volumes": 1, "gigabytes": row.size_gib})
+    for job in tx.execute(_GROWTH):
+        _grow(expected, job.payload, volume_type_id=job.volume_type_id)
     for row in tx.execute(sa.select(snapshots)):
         if row.consumes_quota:
             counts = {"snapshots": 1} | ({"gigabytes": row.size_gib} if row.counts_gib else {})
             _count(expected, row.project_id, row.volume_type_id, counts)
     return expected
+
+
+_GROWTH = (
+    sa.select(jobs.c.payload, volumes.c.volume_type_id)
+    .join_from(jobs, volumes, volumes.c.id == jobs.c.resource_id)
+    .where(jobs.c.kind == "volumes.extend", jobs.c.state.in_(("queued", "claimed")))
+)
+"""What requests have taken in advance, for sizes that their jobs have not published yet."""
+
+
+def _grow(expected: Sums, payload: Mapping[str, Any], volume_type_id: str | None) -> None:
+    expected["pool", payload["pool_id"]] += payload["new_size_gib"] - payload["old_size_gib"]
+    if payload["charged"]:
+        growth = {"gigabytes": payload["new_size_gib"] - payload["old_size_gib"]}
+        _count(expected, payload["project_id"], volume_type_id, growth)
 
 
 def _count(expected: Sums, project_id: str, type_id: str | None, counts: dict[str, int]) -> None:

@@ -28,6 +28,7 @@ from breezeblock.drivers.interface import DriverContext
 from breezeblock.resources import catalogue
 from breezeblock.resources.services import rules as services
 from breezeblock.scheduler import capacity
+from breezeblock.store.dialect import Limits
 from breezeblock.store.engine import Store, Tx
 from breezeblock.store.schema import migrate
 from breezeblock.store.tables.protocol import jobs
@@ -35,7 +36,7 @@ from breezeblock.worker import backends as backend_parts
 from breezeblock.worker.collect import collect
 from breezeblock.worker.loop import Surroundings, Worker
 from tests.support.live_images import NothingLive
-from tests.support.no_exports import NoExports
+from tests.support.memory_exports import MemoryExports
 
 SLOTS: Mapping[str, int] = {"sync": 4, "normal": 8, "long": 2}
 ADMIN = Caller("admin", "p", frozenset({"admin", "member", "reader"}), is_admin=True)
@@ -61,20 +62,23 @@ def backend_settings(name: str, options: Mapping[str, Any]) -> BackendSettings:
 class World:
     """One deployment with one fake backend, ``here@fake``."""
 
-    def __init__(self, url: str, path: Path, **changes: Any) -> None:
-        migrate(url)
+    def __init__(self, url: str, path: Path, *, migrated: bool = False, limits: Limits | None = None, **changes: Any) -> None:
+        """``migrated``: the database has its schema already, as the fixtures' have. ``limits``: how long the database is waited for."""
+        if not migrated:
+            migrate(url)
         options = {"fake_path": None, "fake_capacity_gib": 10_000, "fake_latency_seconds": 0.0, "fake_errors": None}
         self.backend_settings = backend_settings("fake", options)
         roomy = QuotaDefaults(volumes=-1, snapshots=-1, gigabytes=-1)
         self.settings = dataclasses.replace(
             Settings(), state_path=path, host="here", backends=(self.backend_settings,), quota=roomy, **changes
         )
-        self.store = Store(url, name="world", reach=faults.reach)
+        self.store = Store(url, name="world", reach=faults.reach, limits=limits)
         self.clock = SystemClock()
         self.registry = catalogue.registry()
         self.driver = FakeDriver(DriverContext("fake", options, NothingLive()))
         self.driver.setup()
-        self.backend = Backend("fake", self.backend_settings.queue, self.driver, NoExports())
+        self.exports = MemoryExports(self.driver)
+        self.backend = Backend("fake", self.backend_settings.queue, self.driver, self.exports)
         self.around = Surroundings(self.store, self.registry, self.clock, self.settings, {self.backend.queue: self.backend})
         self.dead: set[str] = set()
         self.rescuer = Rescuer(
@@ -101,9 +105,9 @@ class World:
 
     def ask(
         self, verb: ModuleType, body: Any = None, *, caller: Caller = ADMIN, version: RequestVersion | None = None,
-        params: Mapping[str, Any] | None = None, ids: Mapping[str, str] | None = None, **path: str,
+        params: Mapping[str, Any] | None = None, ids: Mapping[str, str] | None = None, wait: bool = True, **path: str,
     ) -> Any:  # fmt: skip
-        """Perform a request of ``verb``: its answer's body, after the job of a synchronous one was run."""
+        """Perform a request of ``verb``: its answer's body, after the job of a synchronous one was run (unless ``wait`` is false)."""
         made = dict(ids or {})
         req: Request | None = None
         version = version or RequestVersion.latest()
@@ -120,7 +124,7 @@ class World:
 
         answer = attempt(self.store, f"{verb.__name__.split('resources.')[1]}.request", work)
         if isinstance(answer, Wait):
-            return self._waited(answer, req)
+            return self._waited(answer, req) if wait else None
         return answer.body
 
     def _checked(self, verb: ModuleType, body: Any, version: RequestVersion) -> Any:
@@ -174,21 +178,29 @@ class World:
             worker.perform(job)
         suspects = [job_id for job_class, slots in SLOTS.items() for job_id in worker.suspects(job_class, (), slots)]
         for job_id in suspects:
-            alone = self.worker(worker.incarnation.queues, solo=True)
+            self._run_alone(self.worker(worker.incarnation.queues, solo=True), job_id)
+        return len(claimed) + len(suspects)
+
+    def _run_alone(self, alone: Worker, job_id: str) -> None:
+        try:
             taken = alone.claim_suspect(job_id)
             if taken is not None:
                 alone.perform(taken)
             self._leave(alone)
-        return len(claimed) + len(suspects)
+        except Crash:
+            self.dead.add(alone.incarnation.process)
+            raise
 
     def _leave(self, worker: Worker) -> None:
         now = self.clock.utcnow()
         self.store.run("world.leave", lambda tx: leases.leave(tx, worker.incarnation.id, now))
 
-    def settle(self) -> None:
-        """Step all workers until nothing can be claimed."""
-        while self.step(self.scheduler) + self.step(self.volume):
-            pass
+    def settle(self) -> int:
+        """Step all workers until nothing can be claimed; the number of jobs."""
+        performed = 0
+        while now := self.step(self.scheduler) + self.step(self.volume):
+            performed += now
+        return performed
 
     def die(self, worker: Worker) -> Worker:
         """Worker's process is dead; returns the one that a supervisor starts in its place."""
@@ -199,9 +211,9 @@ class World:
         """Every worker that a crash hit is replaced, rescue runs, and all work is done."""
         self.dead |= {self.scheduler.incarnation.process, self.volume.incarnation.process}
         self.scheduler, self.volume = self.worker(("scheduler",)), self.worker((self.backend.queue,))
-        for _ in range(3):
+        self.rescuer.pass_once()
+        while self.settle():
             self.rescuer.pass_once()
-            self.settle()
         collect(self.store, self.registry, self.backend)
 
     # What is there
