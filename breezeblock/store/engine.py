@@ -118,6 +118,7 @@ class Store:
             pool_use_lifo=True,
             pool_reset_on_return=None,
             skip_autocommit_rollback=True,
+            hide_parameters=True,
             json_serializer=_dump,
             json_deserializer=orjson.loads,
             **database.engine_options(self.name, limits),

@@ -56,6 +56,14 @@ def test_an_error_in_work_rolls_back(store: Store) -> None:
     assert count(store) == 0
 
 
+def test_an_error_does_not_tell_the_values(store: Store) -> None:
+    """It ends in a log, and values may be secrets."""
+    with pytest.raises(sa.exc.DBAPIError) as error:
+        store.run("work", lambda tx: tx.execute(sa.text("INSERT INTO no_such_table VALUES (:value)"), {"value": "s3cret"}))
+    assert "no_such_table" in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
 def test_a_duplicate_is_the_callers_and_rolls_back(store: Store) -> None:
     row = volume_row()
 
