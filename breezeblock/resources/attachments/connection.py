@@ -49,6 +49,8 @@ class Connection(Payload, frozen=True):
     protocol: str
     read_only: bool
     complete: bool
+    made: bool = False
+    """The same request made the attachment: when nobody waits for the answer any more, nobody knows of it either."""
 
 
 class Disconnection(Payload, frozen=True):
@@ -66,6 +68,7 @@ def ask_connect(
     mode: str,
     *,
     complete: bool,
+    made: bool = False,
     show: Callable[[Request, Mapping[str, Any]], Any] | None = None,
 ) -> Wait:
     """Queue the connection of an attachment, or join the job that already does it.
@@ -74,7 +77,9 @@ def ask_connect(
     """
     running = _under_way(req, volume["id"], CONNECT.name, attachment_id)
     if running is None:
-        wanted = Connection(attachment_id=attachment_id, protocol=protocol_of(req, connector), read_only=mode == "ro", complete=complete)
+        wanted = Connection(
+            attachment_id=attachment_id, protocol=protocol_of(req, connector), read_only=mode == "ro", complete=complete, made=made
+        )
         job = _job(req, CONNECT_VERB, wanted, volume)
         stored = Change(attachments, attachment_id, {"connector": dict(connector), "attached_host": connector.get("host")})
         begin(req.tx, CONNECT, volume["id"], job, version=req.version, now=req.clock.utcnow(), also=[stored])
@@ -155,9 +160,32 @@ def connect(work: Work, wanted: Connection) -> None:
     was_reserved = row["attach_status"] in {states.RESERVED, states.ERROR_ATTACHING}
     counters = rules.counted(connecting=int(was_reserved and not wanted.complete), attached=int(was_reserved and wanted.complete))
     still = Guard("attach_status", row["attach_status"], "it is '{value}'")
-    work.finish(
-        counters, also=[Change(attachments, row["id"], published, (still,))], last=lambda tx: _record_export(tx, work, volume, parameters)
-    )
+
+    def last(tx: Tx) -> None:
+        if wanted.made and _expired(tx, work.job.id):
+            raise _TooLateError
+        _record_export(tx, work, volume, parameters)
+
+    try:
+        work.finish(counters, also=[Change(attachments, row["id"], published, (still,))], last=last)
+    except _TooLateError:
+        _take_back(work, volume["id"], wanted)
+
+
+class _TooLateError(Exception):
+    """Whoever asked has been told to come again, and does not know what was made for it (rule R11)."""
+
+
+def _expired(tx: Tx, job_id: str) -> bool:
+    found = tx.execute(sa.select(jobs.c.expires_at_ms <= now_ms()).where(jobs.c.id == job_id)).scalar_one()
+    return bool(found)
+
+
+def _take_back(work: Work, volume_id: str, wanted: Connection) -> None:
+    service = f"{wanted.protocol}-{'ro' if wanted.read_only else 'rw'}"
+    if not work.store.read("attachments.others", lambda tx: _users(tx, volume_id, service, wanted.attachment_id)):
+        work.exports.withdraw(work.call, volume_id, wanted.protocol, read_only=wanted.read_only)
+    work.fail(errors.AnswerTimedOut(verb="attachments connect", seconds=f"{work.settings.api.sync_timeout:g}"))
 
 
 def _record_export(tx: Tx, work: Work, volume: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
@@ -176,8 +204,12 @@ def _record_export(tx: Tx, work: Work, volume: Mapping[str, Any], parameters: Ma
 
 
 def connect_undo(tx: Tx, job: JobRow, wanted: Connection) -> None:
-    """The attachment says that it failed, and can be connected again or deleted."""
+    """The attachment says that it failed, and can be connected again or deleted; one that nobody heard of goes."""
     waiting = (attachments.c.id == wanted.attachment_id, attachments.c.attach_status == states.RESERVED)
+    if wanted.made:
+        if tx.execute(sa.delete(attachments).where(*waiting)).rowcount == 1:
+            tx.execute(sa.update(volumes).where(volumes.c.id == job.resource_id).values(rules.counted(more=-1)))
+        return
     tx.execute(sa.update(attachments).where(*waiting).values(attach_status=states.ERROR_ATTACHING))
 
 
@@ -188,7 +220,7 @@ def disconnect(work: Work, wanted: Disconnection) -> None:
     if row is None:
         work.finish()
         return
-    others = work.store.read("attachments.others", lambda tx: _users(tx, volume["id"], row))
+    others = work.store.read("attachments.others", lambda tx: _users(tx, volume["id"], row["service"], row["id"]))
     left = None
     if row["service"] and not others:
         protocol, _, mode = row["service"].partition("-")
@@ -211,8 +243,8 @@ def disconnect(work: Work, wanted: Disconnection) -> None:
     work.finish({} if wanted.keep else rules.without(row), last=last)
 
 
-def _users(tx: Tx, volume_id: str, row: Mapping[str, Any]) -> int:
-    same = (attachments.c.volume_id == volume_id, attachments.c.service == row["service"], attachments.c.id != row["id"])
+def _users(tx: Tx, volume_id: str, service: str, but: str) -> int:
+    same = (attachments.c.volume_id == volume_id, attachments.c.service == service, attachments.c.id != but)
     return int(tx.execute(sa.select(sa.func.count()).where(*same)).scalar_one())
 
 

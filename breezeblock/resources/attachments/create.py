@@ -58,7 +58,9 @@ def request(req: Request) -> Answer | Wait:
     apply(req.tx, "attachments.create", _reserve(req, volume, row["instance_id"]))
     req.tx.execute(sa.insert(attachments), row)
     if connector:
-        return connection.ask_connect(req, volume, row["id"], connector, mode, complete=not req.version.has(V.ATTACHMENT_COMPLETE))
+        return connection.ask_connect(
+            req, volume, row["id"], connector, mode, complete=not req.version.has(V.ATTACHMENT_COMPLETE), made=True
+        )
     return Answer(200, {"attachment": view.detail(req, {column.name: None for column in attachments.c} | row)})
 
 

@@ -31,7 +31,7 @@ def request(req: Request, volume_id: str) -> Wait:
     mode = "ro" if volume["readonly"] else "rw"
     if row is None:
         attachment_id = _reserve(req, volume, mode)
-        return connection.ask_connect(req, volume, attachment_id, connector, mode, complete=False, show=_shown)
+        return connection.ask_connect(req, volume, attachment_id, connector, mode, complete=False, made=True, show=_shown)
     return connection.ask_connect(
         req, volume, row["id"], connector, row["mode"], complete=row["attach_status"] == states.ATTACHED, show=_shown
     )
