@@ -1,6 +1,7 @@
 """A deployment that is spoken to over HTTP: the shipped application and policy on a World, whose workers the story steps."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,15 @@ class Story(World):
 
     def __init__(self, url: str, path: Path, **changes: Any) -> None:
         super().__init__(url, path, **changes)
-        services = ApiServices(self.store, self.settings, self.clock, Policy(self.clock), NoAuthentication(), self.registry)
-        self.app = create(services, ROUTES)
+        self.app = self._app()
+
+    def _app(self) -> Any:
+        return create(ApiServices(self.store, self.settings, self.clock, Policy(self.clock), NoAuthentication(), self.registry), ROUTES)
+
+    def configure(self, **quota: int) -> None:
+        """Start the API anew with other limits of a project."""
+        self.settings = dataclasses.replace(self.settings, quota=dataclasses.replace(self.settings.quota, **quota))
+        self.app = self._app()
 
     def person(self, user: str = "user", project: str = "p", version: str = "latest") -> Person:
         """Somebody; the user ``admin`` is an administrator."""
@@ -108,7 +116,7 @@ class Story(World):
             sa.event.remove(self.store._engine, "before_cursor_execute", note)
 
     def check(self) -> None:
-        """Nothing is left to do, every counter equals its sum, and the backend holds what the rows say."""
+        """Nothing is left to do, every counter equals its sum, and the backend holds what the rows say that it holds."""
         self.settle()
         assert quotas.differences(self.store) == {}
         needed = {handle["object"] for handle in self._handles()}
@@ -119,5 +127,5 @@ class Story(World):
             row["handle"]
             for resource in self.registry.resources.values()
             for row in self.all(resource.table)
-            if "handle" in row and row["handle"] is not None
+            if row.get("handle") is not None and row["status"] != "error_deleting"
         ]

@@ -19,8 +19,8 @@ from breezeblock.store.tables.protocol import job_lanes, jobs
 NO_GROUP = Guard("group_snapshot_id", None, "it belongs to the group snapshot {value}")
 HAS_BYTES = Guard("handle", Not(None), "nothing of it is on any backend; delete it instead")
 UNUSED = (
-    Guard("live_jobs", 0, "{value} other operations on it are under way"),
-    Guard("pins", 0, "{value} volumes are being made from it"),
+    Guard("live_jobs", 0, "other work on it is under way ({value})"),
+    Guard("pins", 0, "volumes are being made from it ({value})"),
 )
 """Nobody works on it and nobody reads it."""
 

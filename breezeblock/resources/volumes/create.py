@@ -195,10 +195,10 @@ def _volumes_of(hints: Mapping[str, Any], name: str) -> tuple[str, ...]:
 def _read_source(body: Mapping[str, Any]) -> list[Change]:
     """A snapshot is pinned while it is read; a source volume's lane is held, because a driver may change its handle."""
     if body.get("source_volid"):
-        guard = Guard("status", SOURCE_STATES, "its status is '{value}', and must be " + " or ".join(SOURCE_STATES))
+        guard = Guard("status", SOURCE_STATES, "the source's status is '{value}', and must be " + " or ".join(SOURCE_STATES))
         return [Change(volumes, body["source_volid"], {}, (guard,), lane="hold")]
     if body.get("snapshot_id"):
-        guard = Guard("status", snapshot_states.AVAILABLE, "its status is '{value}', and must be available")
+        guard = Guard("status", snapshot_states.AVAILABLE, "the snapshot's status is '{value}', and must be available")
         return [Change(snapshots, body["snapshot_id"], {}, (guard,), lane="share")]
     return []
 

@@ -1,5 +1,6 @@
 """How a volume goes away: what delete and force_delete share. Must never leave a counter of what it removes."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from breezeblock.store.engine import Tx
 
 ALWAYS = (rules.NOT_ATTACHED, rules.NOT_MIGRATING, rules.NO_GROUP)
 """What no force overrides."""
-_SNAPSHOTS = "it has {value} snapshots; delete them first, or ask for cascade"
+_SNAPSHOTS = "it has snapshots ({value}); delete them first, or ask for cascade"
 
 
 class Deletion(Payload, frozen=True):
@@ -42,7 +43,8 @@ def remove_by_force(req: Request, verb: Verb, transition: Transition, volume_id:
     volume = rules.find(req, volume_id, rule)
     cancelled = override(req, transition.name, volume, Change(volumes, volume_id, {"status": states.ERROR}))
     as_overridden = rules.find(req, volume["id"], rule)  # a job that ended since may have given it a pool
-    remove(req, verb, transition, as_overridden, cascade=cascade)
+    unasked = dataclasses.replace(transition, allowed={})  # the status was set here: a refusal must not speak of it
+    remove(req, verb, unasked, as_overridden, cascade=cascade)
     give_back(req.tx, cancelled, req.registry)
 
 

@@ -34,7 +34,7 @@ WHOLE = (states.AVAILABLE, states.IN_USE, states.ATTACHING, states.MAINTENANCE)
 """Statuses of a volume that has bytes."""
 HAS_BYTES = Guard("handle", Not(None), "nothing of it is on any backend; delete it instead")
 HAS_ATTACHMENTS = Guard("attachments", Not(0), "it has no attachments, so it is not in use")
-NO_ATTACHMENTS = Guard("attachments", 0, "it still has {value} attachments; delete these first, or it could be attached twice")
+NO_ATTACHMENTS = Guard("attachments", 0, "it still has attachments ({value}); delete these first, or it could be attached twice")
 
 
 def request(req: Request, volume_id: str) -> Answer:

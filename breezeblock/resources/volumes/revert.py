@@ -36,7 +36,7 @@ REVERT = Transition(
 )
 SNAPSHOT = (
     Guard("status", snapshot_states.AVAILABLE, "the snapshot's status is '{value}', and must be available"),
-    Guard("live_jobs", 0, "{value} operations on the snapshot are under way"),
+    Guard("live_jobs", 0, "other work on the snapshot is under way ({value})"),
 )
 
 

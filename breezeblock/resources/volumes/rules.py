@@ -16,13 +16,13 @@ from breezeblock.store.engine import Tx
 from breezeblock.store.sql import for_update
 
 UNUSED = (
-    Guard("live_jobs", 0, "{value} other operations on it are under way"),
-    Guard("pins", 0, "{value} operations are reading it"),
+    Guard("live_jobs", 0, "other work on it is under way ({value})"),
+    Guard("pins", 0, "it is being read ({value})"),
 )
 """Nobody works on it and nobody reads it."""
 
 NOT_MIGRATING = Guard("migration_status", (None, "deleting", "error", "success"), "its migration is '{value}'")
-NOT_ATTACHED = Guard("attachments", 0, "it has {value} attachments; detach it first")
+NOT_ATTACHED = Guard("attachments", 0, "it has attachments ({value}); detach it first")
 NO_GROUP = Guard("group_id", None, "it belongs to the group {value}")
 
 
