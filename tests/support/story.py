@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class Story(World):
     def _app(self) -> Any:
         return create(ApiServices(self.store, self.settings, self.clock, Policy(self.clock), NoAuthentication(), self.registry), ROUTES)
 
-    def configure(self, **quota: int) -> None:
+    def configure(self, **quota: Any) -> None:
         """Start the API anew with other limits of a project."""
         self.settings = dataclasses.replace(self.settings, quota=dataclasses.replace(self.settings.quota, **quota))
         self.app = self._app()
@@ -114,6 +115,24 @@ class Story(World):
             yield seen
         finally:
             sa.event.remove(self.store._engine, "before_cursor_execute", note)
+
+    @contextlib.contextmanager
+    def meanwhile(self, statement: str, action: Callable[[], None]) -> Iterator[None]:
+        """Within, once, right before this thread executes a statement that begins so, ``action`` happens in another one."""
+        thread, begun = threading.Thread(target=action), threading.get_ident()
+
+        def look(_connection: Any, _cursor: Any, text: str, *_: Any) -> None:
+            if threading.get_ident() == begun and thread.ident is None and text.startswith(statement):
+                thread.start()
+                thread.join(30)
+
+        sa.event.listen(self.store._engine, "before_cursor_execute", look)
+        try:
+            yield
+        finally:
+            sa.event.remove(self.store._engine, "before_cursor_execute", look)
+        assert thread.ident is not None, "nothing was interrupted"
+        assert not thread.is_alive(), "the interruption waits for what it interrupts"
 
     def check(self) -> None:
         """Nothing is left to do, every counter equals its sum, and the backend holds what the rows say that it holds."""

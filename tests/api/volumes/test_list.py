@@ -1,6 +1,7 @@
 """Lists and the summary: filters, orders, pages, counts, and how many statements they cost."""
 
 import datetime
+import functools
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 
 from breezeblock.resources.attachments.table import attachments
 from breezeblock.resources.volumes.table import volumes
+from breezeblock.store.engine import Tx
 from tests.support.rows import NOW, add_volume
 from tests.support.story import Person, Story
 
@@ -75,7 +77,8 @@ def test_filters(story: Story, user: Person) -> None:
         {"availability_zone": "z", "migration_status": "success"},
     ]
     for volume_id, change in zip(ids, changes, strict=True):
-        story.store.run("change", lambda tx, i=volume_id, c=change: tx.execute(sa.update(volumes).where(volumes.c.id == i).values(c)))
+        changed = sa.update(volumes).where(volumes.c.id == volume_id).values(change)
+        story.store.run("change", functools.partial(Tx.execute, statement=changed))
     assert {query: names(user, query) for query in FILTERED} == FILTERED
     assert {query: names(user, query, "/volumes") for query in FILTERED} == FILTERED
     for query, found in FILTERED.items():

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -42,10 +43,12 @@ def test_keys_are_set_merged_replaced_and_removed(story: Story, user: Person, re
 @BOTH
 def test_malformed_metadata_is_refused(story: Story, user: Person, resource: str) -> None:
     metadata = f"{path_of(story, resource)}/metadata"
-    for body in ({}, {"metadata": None}, {"metadata": {"k": 1}}, {"metadata": {"": "v"}}, {"metadata": {"k": "x" * 256}}, {"meta": {}}):
+    bad: list[Any] = [{}, {"metadata": None}, {"metadata": {"k": 1}}, {"metadata": {"": "v"}}, {"metadata": {"k": "x" * 256}}, {"meta": {}}]
+    for body in bad:
         user.post(metadata, body, 400)
-    for body in ({"meta": {}}, {"meta": {"other": "v"}}, {"meta": {"k": "v", "l": "w"}}, {"metadata": {"k": "v"}}):
-        user.put(f"{metadata}/k", body, 400)
+    others: list[Any] = [{"meta": {}}, {"meta": {"other": "v"}}, {"meta": {"k": "v", "l": "w"}}, {"metadata": {"k": "v"}}]
+    for one in others:
+        user.put(f"{metadata}/k", one, 400)
     for start in range(0, 256, 64):
         user.post(metadata, {"metadata": {f"k{n}": "v" for n in range(start, start + 64)}}, 200)
     assert "at most 256" in user.refused("POST", metadata, {"metadata": {"one": "more"}})
