@@ -113,6 +113,7 @@ class FileDriver:
                     "thin_provisioning_support": True,
                     "thick_provisioning_support": False,
                     "online_extend_support": True,
+                    "multiattach": True,
                 },
             )
         ]

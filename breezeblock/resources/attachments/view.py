@@ -26,5 +26,10 @@ def detail(req: Request, row: Mapping[str, Any], *, secret: bool = True) -> dict
     }
     if secret:
         text = row["connection_info"]
-        shown["connection_info"] = rules.secrets_of(req.settings.state_path).decrypt(text) if text else {}
+        shown["connection_info"] = flat(row["id"], rules.secrets_of(req.settings.state_path).decrypt(text)) if text else {}
     return shown
+
+
+def flat(attachment_id: str, info: Mapping[str, Any]) -> dict[str, Any]:
+    """The connection as attachments show it: one flat object, whereas os-initialize_connection has the same below ``data``."""
+    return {"driver_volume_type": info["driver_volume_type"], "attachment_id": attachment_id, **info["data"]}
