@@ -66,7 +66,7 @@ def rebuild_exports(store: Store, backend: Backend) -> None:
 
 
 def reports(settings: BackendSettings, backend: Backend) -> list[Report]:
-    """What the backend says of its pools now, with what its section adds."""
+    """What the backend says of its pools now, with what its section adds. Every export serves several clients at once."""
     common = settings.common
     protocols = backend.driver.storage_protocols
     return [
@@ -80,7 +80,7 @@ def reports(settings: BackendSettings, backend: Backend) -> list[Report]:
             thin=pool.thin,
             reserved_percentage=common.reserved_percentage,
             max_over_subscription_ratio=common.max_over_subscription_ratio,
-            capabilities={"storage_protocol": protocols[0] if protocols else "none"} | dict(pool.capabilities),
+            capabilities={"storage_protocol": protocols[0] if protocols else "none", "multiattach": True} | dict(pool.capabilities),
         )
         for pool in backend.driver.pools()
     ]

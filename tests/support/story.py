@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,15 +80,31 @@ class Person:
         return str(shown["status"])
 
 
+class Stepping:
+    """While a request waits for a worker, the story's workers step, unless it says that they hang."""
+
+    def __init__(self, story: "Story") -> None:
+        self._story = story
+
+    def wait(self, timeout: float, /) -> None:
+        if self._story.workers_step:
+            self._story.settle()
+        else:
+            time.sleep(timeout)
+
+
 class Story(World):
     """A World with its API."""
 
     def __init__(self, url: str, path: Path, **changes: Any) -> None:
         super().__init__(url, path, **changes)
+        self.workers_step = True
         self.app = self._app()
 
     def _app(self) -> Any:
-        return create(ApiServices(self.store, self.settings, self.clock, Policy(self.clock), NoAuthentication(), self.registry), ROUTES)
+        policy, listen = Policy(self.clock), lambda _queue: contextlib.nullcontext(Stepping(self))
+        services = ApiServices(self.store, self.settings, self.clock, policy, NoAuthentication(), self.registry, listen)
+        return create(services, ROUTES)
 
     def configure(self, **quota: Any) -> None:
         """Start the API anew with other limits of a project."""
