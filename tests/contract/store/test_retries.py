@@ -1,5 +1,6 @@
 """Protocol rule R7: whole transactions, tried again in one place, with exactly one effect whatever the network does."""
 
+import functools
 import threading
 import time
 import uuid
@@ -120,6 +121,44 @@ def test_a_deadlock_is_tried_again(database: str, store: Store, new_volume: Inse
             one.finish()
     assert len(calls) == 3
     assert (size(store, a), size(store, b)) == (3, 3)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_commit_that_the_database_refuses_is_tried_again(database: str, store: Store, new_volume: Insert) -> None:
+    """As under SERIALIZABLE here, or where a cluster certifies at the commit: it is known not to have happened."""
+    a, b = new_volume(), new_volume()
+    calls = []
+
+    def copy(tx: Tx, source: str, target: str) -> None:
+        calls.append(source)
+        tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
+        found = tx.execute(sa.select(volumes.c.size_gib).where(volumes.c.id == source)).scalar_one()
+        tx.execute(sa.update(volumes).where(volumes.c.id == target).values(size_gib=found + 1))
+
+    with interleaved(database) as (first, second):
+        for one, source, target in ((first, a, b), (second, b, a)):
+            one.start(functools.partial(copy, source=source, target=target))
+        for one in (first, second):
+            assert [one.step(), one.step()] == [Step.DONE, Step.DONE]
+        first.finish()
+        second.finish()
+    assert calls == [a, b, b]
+    assert (size(store, b), size(store, a)) == (2, 3)
+
+
+def test_an_interrupt_during_the_commit_leaves_a_usable_store(store: Store, new_volume: Insert, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = new_volume()
+
+    def interrupted(raw: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._database, "commit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.run("work", lambda tx: add_one(tx, counter))
+    assert size(store, counter) == 1
+    store.run("work", lambda tx: add_one(tx, counter))
+    assert size(store, counter) == 2
 
 
 @SERVERS
