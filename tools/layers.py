@@ -70,5 +70,5 @@ LAYERS = (
     folder("faults", 6),
     folder("sim", 5, workers=2),
     folder("docs", 3),
-    Layer("tour", "breezeblock/cli/tour.py", 3, (command("tour", "breezeblock", "tour"),)),
+    Layer("tour", "breezeblock/cli/tour", 4, (command("tour", "breezeblock", "tour"), suite("sabotage", "tests/tour"))),
 )
