@@ -45,7 +45,8 @@ def rescue(stage: Stage) -> None:
             each.result()
     stage.say(f"{CLIENTS} clients asked at once for {EACH} new volumes, {EACH} clones and {EACH} deletions.")
     stage.say(f"kill -9 of the volume worker, process {pid}, in their midst: it had {counted(len(held))} in its hands.")
-    fenced = await_(lambda: _state(stage, worker.id) == leases.FENCED, RESCUE_SECONDS, lambda: _stuck(stage, held))
+    await_(lambda: _state(stage, worker.id) == leases.FENCED, RESCUE_SECONDS, lambda: _stuck(stage, held))
+    fenced = time.monotonic() - killed
     stage.say(f"The others noticed, and fenced it, {fenced:.1f} s after its death.")
     await_(lambda: stage.unfinished() == 0, RESCUE_SECONDS - fenced, lambda: _stuck(stage, held))
     seconds = time.monotonic() - killed
