@@ -5,7 +5,7 @@ STATE_DIR ?= ./state
 BIND ?= 127.0.0.1:8776
 RUN_TESTS := .venv/bin/python -m tools.run_tests
 
-.PHONY: help run test check unit tour bench format clean
+.PHONY: help run test check unit tour bench docs format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,10 @@ tour: ## the whole story on a throw-away service, told and checked
 bench: ## measure, and print a table beside the reference figures
 	@tools/bootstrap test
 	@exec .venv/bin/python -m bench
+
+docs: ## write the reference pages that are made from the code
+	@tools/bootstrap dev
+	@.venv/bin/python -m tools.generate_docs
 
 format: ## format the code and apply the linter's safe fixes
 	@tools/bootstrap dev

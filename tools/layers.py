@@ -69,6 +69,6 @@ LAYERS = (
     folder("acceptance", 4),
     folder("faults", 6),
     folder("sim", 5, workers=2),
-    folder("docs", 3),
+    folder("docs", 5),
     Layer("tour", "breezeblock/cli/tour", 4, (command("tour", "breezeblock", "tour"), suite("sabotage", "tests/tour"))),
 )
