@@ -166,12 +166,12 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield made.start()
 
 
-def await_(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = str) -> None:
-    """Wait until ``condition`` holds; AssertionError after so many seconds."""
+def await_(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = str, every: float = 0.01) -> None:
+    """Wait until ``condition`` holds, looking ``every`` so many seconds; AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, explain()
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 def alive(pid: int) -> bool:
