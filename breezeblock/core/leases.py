@@ -11,7 +11,7 @@ the rescuer's watch, whatever the clocks say, so long as they run at about the s
 margin pays for that. No timestamp is ever compared between hosts.
 
 On its own host a rescuer may know more than the beat tells: a process that is gone, by boot id,
-pid namespace, pid and start time, is dead now (docs/decisions/proof-of-death.md).
+pid namespace, pid and start time, is dead now (docs/decisions/0002-proof-of-death.md).
 """
 
 import ctypes

@@ -9,7 +9,7 @@ stale when the daemon died.
 
 A writable loop device must not use direct I/O. With more than one write request under way QEMU 7.2
 writes parts of one with the bytes of another: its FUSE export has one buffer for all requests, and reads
-the next one while it waits for a write (fixed in QEMU 10.1; docs/decisions/local-exports.md has the
+the next one while it waits for a write (fixed in QEMU 10.1; docs/decisions/0010-local-exports.md has the
 measurement). Buffered writes come one at a time, by the kernel's lock on the file.
 
 Beside the mounted file stands a note of the loop device, because the kernel
