@@ -6,8 +6,9 @@ keeps workers out of each other's way. Lock order: worker, jobs, resources (rule
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -57,14 +58,13 @@ _STANDS_BEFORE = sa.and_(
 """Order within a lane is its generation; only readers pass each other (rule R3)."""
 
 
-def _ready(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    """Conditions of a job that this worker may run now: known, not expired, first in all of its lanes."""
+def _ready(kinds: Sequence[tuple[str, int]], low_seq: Any) -> list[sa.ColumnElement[bool]]:
+    """Conditions of a job that a worker of these kinds may run now: known, not expired, first in all of its lanes."""
     blocked = sa.select(sa.literal(1)).select_from(_MINE.join(_EARLIER, _STANDS_BEFORE)).where(_MINE.c.job_id == jobs.c.id)
     return [
         jobs.c.state == "queued",
-        jobs.c.queue.in_(wanted.queues),
-        jobs.c.seq >= wanted.low_seq,
-        sa.tuple_(jobs.c.kind, jobs.c.version).in_(wanted.kinds),
+        jobs.c.seq >= low_seq,
+        sa.tuple_(jobs.c.kind, jobs.c.version).in_(kinds),
         sa.or_(jobs.c.expires_at_ms.is_(None), jobs.c.expires_at_ms > now_ms()),
         ~sa.exists(blocked),
     ]
@@ -75,9 +75,14 @@ def _busy_classes(tx: Tx, wanted: Wanted) -> list[str]:
     free = [name for name, slots in wanted.slots.items() if slots > 0]
     if not free:
         return []
-    queued = sa.select(sa.literal(1)).where(jobs.c.state == "queued", jobs.c.queue.in_(wanted.queues))
-    found = tx.execute(sa.select(*(sa.exists(queued.where(jobs.c["class"] == name)) for name in free))).one()
+    found = tx.execute(_any_queued(wanted.queues, tuple(free))).one()
     return [name for name, any_queued in zip(free, found, strict=True) if any_queued]
+
+
+@functools.lru_cache(maxsize=64)
+def _any_queued(queues: tuple[str, ...], classes: tuple[str, ...]) -> sa.Executable:
+    queued = sa.select(sa.literal(1)).where(jobs.c.state == "queued", jobs.c.queue.in_(queues))
+    return sa.select(*(sa.exists(queued.where(jobs.c["class"] == name)) for name in classes))
 
 
 def turns(tx: Tx, wanted: Wanted, job_class: str) -> Iterator[Turn]:
@@ -96,21 +101,42 @@ def turns(tx: Tx, wanted: Wanted, job_class: str) -> Iterator[Turn]:
 
 
 def _hop(tx: Tx, queue: str, job_class: str, after: str, until: str | None) -> Iterator[Turn]:
-    queued = sa.select(sa.func.min(jobs.c.project_id)).where(jobs.c.state == "queued", jobs.c.queue == queue, jobs.c["class"] == job_class)
-    if until is not None:
-        queued = queued.where(jobs.c.project_id <= until)
-    project = tx.execute(queued.where(jobs.c.project_id > after)).scalar_one_or_none()
+    here = {"queue": queue, "class": job_class} | ({} if until is None else {"until": until})
+    statement = _NEXT_PROJECT if until is None else _NEXT_PROJECT_UNTIL
+    project = tx.execute(statement, {**here, "after": after}).scalar_one_or_none()
     while project is not None:
         yield queue, project
-        project = tx.execute(queued.where(jobs.c.project_id > project)).scalar_one_or_none()
+        project = tx.execute(statement, {**here, "after": project}).scalar_one_or_none()
+
+
+_NEXT_PROJECT: Final = sa.select(sa.func.min(jobs.c.project_id)).where(
+    jobs.c.state == "queued",
+    jobs.c.queue == sa.bindparam("queue"),
+    jobs.c["class"] == sa.bindparam("class"),
+    jobs.c.project_id > sa.bindparam("after"),
+)
+_NEXT_PROJECT_UNTIL: Final = _NEXT_PROJECT.where(jobs.c.project_id <= sa.bindparam("until"))
 
 
 def candidates(tx: Tx, wanted: Wanted, turn: Turn, job_class: str, limit: int, above_seq: int = -1) -> list[JobRow]:
     """The oldest ready jobs of one class, queue and project, locked where the database can. Suspects are not among them."""
     queue, project_id = turn
-    of_turn = (jobs.c.queue == queue, jobs.c["class"] == job_class, jobs.c.project_id == project_id, jobs.c.seq > above_seq)
-    statement = sa.select(*COLUMNS).where(*_ready(wanted), *of_turn, jobs.c.suspect.is_(sa.false())).order_by(jobs.c.seq).limit(limit)
-    return [JobRow(*tuple(row)) for row in tx.execute(for_update(statement, skip_locked=True))]
+    turn_of = {"queue": queue, "class": job_class, "project": project_id, "above": above_seq, "low": wanted.low_seq, "most": limit}
+    return [JobRow(*tuple(row)) for row in tx.execute(_candidates(wanted.kinds), turn_of)]
+
+
+@functools.lru_cache(maxsize=64)
+def _candidates(kinds: tuple[tuple[str, int], ...]) -> sa.Select[Any]:
+    where = (
+        *_ready(kinds, sa.bindparam("low")),
+        jobs.c.queue == sa.bindparam("queue"),
+        jobs.c["class"] == sa.bindparam("class"),
+        jobs.c.project_id == sa.bindparam("project"),
+        jobs.c.seq > sa.bindparam("above"),
+        jobs.c.suspect.is_(sa.false()),
+    )
+    statement = sa.select(*COLUMNS).where(*where).order_by(jobs.c.seq).limit(sa.bindparam("most", type_=sa.Integer()))
+    return for_update(statement, skip_locked=True)
 
 
 def claim(tx: Tx, worker_id: str, wanted: Wanted, registry: Registry, now: datetime.datetime) -> list[JobRow]:
@@ -168,15 +194,23 @@ def take(tx: Tx, picked: Sequence[JobRow], worker_id: str, registry: Registry, n
     ]
 
 
+_OPEN_LANES: Final = sa.select(
+    _MINE.c.job_id,
+    sa.exists(sa.select(sa.literal(1)).select_from(_EARLIER).where(_STANDS_BEFORE).correlate(_MINE)).label("blocked"),
+    _MINE.c.resource_type,
+    _MINE.c.resource_id,
+    _MINE.c.generation,
+    _MINE.c.shared,
+).where(_MINE.c.job_id.in_(sa.bindparam("jobs", expanding=True)))
+
+
 def _open_lanes(tx: Tx, job_ids: Collection[str], registry: Registry) -> dict[str, tuple[Lane, ...]]:
     """The lanes, in lock order, of those jobs that stand first in all of theirs."""
     if not job_ids:
         return {}
-    blocked = sa.exists(sa.select(sa.literal(1)).select_from(_EARLIER).where(_STANDS_BEFORE).correlate(_MINE))
-    columns = (_MINE.c.job_id, blocked.label("blocked"), _MINE.c.resource_type, _MINE.c.resource_id, _MINE.c.generation, _MINE.c.shared)
     found: dict[str, list[Lane]] = {}
     waiting: set[str] = set()
-    for row in tx.execute(sa.select(*columns).where(_MINE.c.job_id.in_(sorted(job_ids)))):
+    for row in tx.execute(_OPEN_LANES, {"jobs": sorted(job_ids)}):
         found.setdefault(row.job_id, []).append(Lane(row.resource_type, row.resource_id, row.generation, row.shared))
         if row.blocked:
             waiting.add(row.job_id)
@@ -202,8 +236,14 @@ def _win(tx: Tx, picked: Sequence[JobRow], worker_id: str, now: datetime.datetim
 
 
 def _enter(tx: Tx, table: sa.Table, resource_id: str, job_id: str) -> bool:
-    free = sa.or_(table.c.running_job.is_(None), table.c.running_job == job_id)
-    return tx.execute(sa.update(table).where(table.c.id == resource_id, free).values(running_job=job_id)).rowcount == 1
+    return tx.execute(_entry_of(table), {"entered": resource_id, "by": job_id}).rowcount == 1
+
+
+@functools.cache
+def _entry_of(table: sa.Table) -> sa.Update:
+    by = sa.bindparam("by", type_=table.c.running_job.type)
+    free = sa.or_(table.c.running_job.is_(None), table.c.running_job == by)
+    return sa.update(table).where(table.c.id == sa.bindparam("entered"), free).values(running_job=by)
 
 
 def _back_out(tx: Tx, lost: Sequence[JobRow], entered: Sequence[tuple[str, Lane]], registry: Registry) -> None:
@@ -230,7 +270,9 @@ def adopt(tx: Tx, worker_id: str, known: Collection[str], registry: Registry) ->
 def claim_suspect(tx: Tx, worker_id: str, job_id: str, wanted: Wanted, registry: Registry, now: datetime.datetime) -> JobRow | None:
     """Claim one suspect job for a process that runs nothing else (rule R5). Raises LostLease."""
     db_term = hold_worker(tx, worker_id)
-    statement = sa.select(*COLUMNS).where(*_ready(wanted), jobs.c.id == job_id, jobs.c.suspect)
+    statement = sa.select(*COLUMNS).where(
+        *_ready(wanted.kinds, wanted.low_seq), jobs.c.queue.in_(wanted.queues), jobs.c.id == job_id, jobs.c.suspect
+    )
     found = [JobRow(*tuple(row)) for row in tx.execute(for_update(statement, skip_locked=True))]
     return next(iter(take(tx, found, worker_id, registry, now, db_term)), None)
 
@@ -238,4 +280,11 @@ def claim_suspect(tx: Tx, worker_id: str, job_id: str, wanted: Wanted, registry:
 def suspects(tx: Tx, wanted: Wanted, job_class: str, besides: Collection[str], limit: int) -> list[str]:
     """Ids of ready jobs of one class whose last holder died uncleanly, the oldest first, without those of ``besides``."""
     of_class = (jobs.c.suspect, jobs.c["class"] == job_class, jobs.c.id.not_in(sorted(besides)))
-    return list(tx.execute(sa.select(jobs.c.id).where(*_ready(wanted), *of_class).order_by(jobs.c.seq).limit(limit)).scalars())
+    return list(
+        tx.execute(
+            sa.select(jobs.c.id)
+            .where(*_ready(wanted.kinds, wanted.low_seq), jobs.c.queue.in_(wanted.queues), *of_class)
+            .order_by(jobs.c.seq)
+            .limit(limit)
+        ).scalars()
+    )

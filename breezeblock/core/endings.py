@@ -10,7 +10,7 @@ import dataclasses
 import datetime
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -69,6 +69,9 @@ def _ended_by_me(tx: Tx, job: JobRow, state: str) -> bool:
     return tx.execute(sa.select(jobs.c.id).where(*mine)).one_or_none() is not None
 
 
+_FREE: Final = sa.delete(job_lanes).where(job_lanes.c.job_id == sa.bindparam("job"))
+
+
 def publish(tx: Tx, job: JobRow, transition: Transition, registry: Registry, ending: Ending, now: datetime.datetime) -> None:
     """What a job's end does besides the job's own row. The caller has ended that row in the same transaction."""
     end = transition.done if ending.ok else transition.failed
@@ -76,7 +79,7 @@ def publish(tx: Tx, job: JobRow, transition: Transition, registry: Registry, end
         _record_end(tx, job, transition, ending, now)
     for _, perform in sorted(_steps(tx, job, transition, registry, ending, now), key=lambda each: each[0]):
         perform()
-    tx.execute(sa.delete(job_lanes).where(job_lanes.c.job_id == job.id))
+    tx.execute(_FREE, {"job": job.id})
     if end is not End.DELETED:
         _record_end(tx, job, transition, ending, now)
     if ending.error is not None:

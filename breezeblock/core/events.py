@@ -4,6 +4,7 @@ Neither ever holds a secret: details are built from error messages and statuses 
 """
 
 import datetime
+import functools
 import re
 import uuid
 from typing import Any, Final
@@ -27,7 +28,10 @@ def record(tx: Tx, **values: Any) -> None:
     """Write one event; ``values`` are columns of the events table."""
     if values.get("detail"):
         values["detail"] = fit(values["detail"], DETAIL_LIMIT)
-    tx.execute(sa.insert(events).values(**values))
+    tx.execute(_RECORD, values)
+
+
+_RECORD: Final = sa.insert(events)
 
 
 def record_end(tx: Tx, table: sa.Table, *, gone: bool, resource_id: str, from_status: str | None, **values: Any) -> None:
@@ -35,11 +39,21 @@ def record_end(tx: Tx, table: sa.Table, *, gone: bool, resource_id: str, from_st
 
     ``from_status`` None: the job changed no status.
     """
+    row = {**values, "resource_id": resource_id}
+    if from_status is not None:
+        row["from_status"] = from_status
     if gone:
-        now_status: Any = "deleted"
-    else:
-        now_status = sa.select(table.c.status).where(table.c.id == resource_id).scalar_subquery()
-    record(tx, resource_id=resource_id, from_status=from_status if from_status is not None else now_status, to_status=now_status, **values)
+        record(tx, to_status="deleted", **{"from_status": "deleted", **row})
+        return
+    if row.get("detail"):
+        row["detail"] = fit(row["detail"], DETAIL_LIMIT)
+    tx.execute(_end_of(table, moved=from_status is not None), {**row, "ended": resource_id})
+
+
+@functools.cache
+def _end_of(table: sa.Table, *, moved: bool) -> sa.Insert:
+    status = sa.select(table.c.status).where(table.c.id == sa.bindparam("ended")).scalar_subquery()
+    return sa.insert(events).values({"to_status": status} if moved else {"to_status": status, "from_status": status})
 
 
 def record_from_row(
@@ -49,19 +63,25 @@ def record_from_row(
 
     ``moved``: whether the status was; else it stays as it is.
     """
+    said = {"now": now, "action": action, "job": job_id, "request": request_id, "resource": resource_id}
+    tx.execute(_move_of(table, moved=moved), said)
+
+
+@functools.cache
+def _move_of(table: sa.Table, *, moved: bool) -> sa.Insert:
     source = sa.select(
-        sa.literal(now, events.c.at.type),
+        sa.bindparam("now", type_=events.c.at.type),
         sa.literal(table.name),
         table.c.id,
         table.c.project_id,
-        sa.literal(action),
+        sa.bindparam("action", type_=events.c.action.type),
         table.c.previous_status if moved else table.c.status,
         table.c.status,
-        sa.literal(job_id, events.c.job_id.type),
-        sa.literal(request_id, events.c.request_id.type),
-    ).where(table.c.id == resource_id)
+        sa.bindparam("job", type_=events.c.job_id.type),
+        sa.bindparam("request", type_=events.c.request_id.type),
+    ).where(table.c.id == sa.bindparam("resource"))
     columns = ["at", "resource_type", "resource_id", "project_id", "action", "from_status", "to_status", "job_id", "request_id"]
-    tx.execute(sa.insert(events).from_select(columns, source))
+    return sa.insert(events).from_select(columns, source)
 
 
 def tell(

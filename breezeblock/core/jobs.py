@@ -91,21 +91,26 @@ COLUMNS: Final = tuple(
 )
 
 
+_TERM: Final = sa.select(deployment.c.db_term).scalar_subquery().label("db_term")
+_HOLD: Final = for_share(sa.select(workers.c.state, _TERM).where(workers.c.id == sa.bindparam("worker")))
+
+
 def hold_worker(tx: Tx, worker_id: str) -> int:
     """Lock the worker's own row, check that it is live, and return the deployment's ``db_term``. Raises LostLease (rule R4)."""
-    term = sa.select(deployment.c.db_term).scalar_subquery().label("db_term")
-    statement = sa.select(workers.c.state, term).where(workers.c.id == worker_id)
-    row = tx.execute(for_share(statement)).one_or_none()
+    row = tx.execute(_HOLD, {"worker": worker_id}).one_or_none()
     state, db_term = ("nothing", 0) if row is None else (row.state, row.db_term)
     if state != "live":
         raise errors.LostLease(worker=worker_id, reason=f"its row says {state}")
     return int(db_term)
 
 
+_LANE: Final = (job_lanes.c.resource_type, job_lanes.c.resource_id, job_lanes.c.generation, job_lanes.c.shared)
+_LANES: Final = sa.select(*_LANE).where(job_lanes.c.job_id == sa.bindparam("job"))
+
+
 def lanes_of(tx: Tx, job_id: str, registry: Registry) -> tuple[Lane, ...]:
     """The job's lanes, in lock order."""
-    columns = (job_lanes.c.resource_type, job_lanes.c.resource_id, job_lanes.c.generation, job_lanes.c.shared)
-    found = [Lane(*tuple(row)) for row in tx.execute(sa.select(*columns).where(job_lanes.c.job_id == job_id))]
+    found = [Lane(*tuple(row)) for row in tx.execute(_LANES, {"job": job_id})]
     return tuple(sorted(found, key=lambda lane: lane_order(registry, lane)))
 
 
@@ -135,10 +140,17 @@ def holder(job: JobRow) -> str:
     return job.owner
 
 
+_OWN: Final = sa.update(jobs).where(
+    jobs.c.id == sa.bindparam("mine"),
+    jobs.c.owner == sa.bindparam("me"),
+    jobs.c.epoch == sa.bindparam("at"),
+    jobs.c.state == "claimed",
+)
+
+
 def own(tx: Tx, job: JobRow, values: Mapping[str, Any]) -> None:
     """Change the job's row if it is still ours; raises LostClaim."""
-    mine = (jobs.c.id == job.id, jobs.c.owner == job.owner, jobs.c.epoch == job.epoch)
-    if tx.execute(sa.update(jobs).where(*mine, jobs.c.state == "claimed").values(dict(values))).rowcount != 1:
+    if tx.execute(_OWN, {**values, "mine": job.id, "me": job.owner, "at": job.epoch}).rowcount != 1:
         raise errors.LostClaim(job=job.id, epoch=job.epoch)
 
 

@@ -230,8 +230,9 @@ def begin_new(
     place = sum(change.order < (rank(table), resource_id) for change in changes)
     for change in changes[:place]:
         apply(tx, transition.name, change, job.id)
-    tx.execute(sa.insert(table).values(status=transition.via, generation=1, live_jobs=1, pins=0, created_at=now, **values))
-    tx.execute(sa.insert(job_lanes).values(job_id=job.id, resource_id=resource_id, resource_type=table.name, generation=1, shared=False))
+    tx.execute(sa.insert(table), {"status": transition.via, "generation": 1, "live_jobs": 1, "pins": 0, "created_at": now, **values})
+    lane = {"job_id": job.id, "resource_id": resource_id, "resource_type": table.name, "generation": 1, "shared": False}
+    tx.execute(sa.insert(job_lanes), lane)
     for change in changes[place:]:
         apply(tx, transition.name, change, job.id)
     events.record_from_row(tx, table, resource_id, transition.name, now=now, job_id=job.id, request_id=job.request_id)
@@ -239,27 +240,24 @@ def begin_new(
 
 
 def _insert_job(tx: Tx, job: NewJob, transition: Transition, resource_id: str, now: Any) -> None:
-    tx.execute(
-        sa.insert(jobs).values(
-            {
-                "id": job.id,
-                "kind": job.kind,
-                "version": job.version,
-                "payload": job.payload,
-                "queue": job.queue,
-                "class": job.job_class,
-                "state": "queued",
-                "epoch": 0,
-                "resource_type": transition.resource,
-                "resource_id": resource_id,
-                "project_id": job.project_id,
-                "user_id": job.user_id,
-                "request_id": job.request_id,
-                "expires_at_ms": job.expires_at_ms,
-                "created_at": now,
-            }
-        )
-    )
+    row = {
+        "id": job.id,
+        "kind": job.kind,
+        "version": job.version,
+        "payload": job.payload,
+        "queue": job.queue,
+        "class": job.job_class,
+        "state": "queued",
+        "epoch": 0,
+        "resource_type": transition.resource,
+        "resource_id": resource_id,
+        "project_id": job.project_id,
+        "user_id": job.user_id,
+        "request_id": job.request_id,
+        "created_at": now,
+    }
+    expiring = {} if job.expires_at_ms is None else {"expires_at_ms": job.expires_at_ms}
+    tx.execute(sa.insert(jobs).values(expiring) if expiring else sa.insert(jobs), row)
 
 
 def apply(tx: Tx, verb: str, change: Change, job_id: str | None = None) -> None:
@@ -274,10 +272,16 @@ def apply(tx: Tx, verb: str, change: Change, job_id: str | None = None) -> None:
     if tx.execute(sa.update(table).where(*where).values(values)).rowcount != 1:
         raise Refused(verb, change)
     if change.lane is not None:
-        lane = sa.select(
-            sa.literal(job_id), table.c.id, sa.literal(table.name), table.c.generation, sa.literal(change.lane == "share", sa.Boolean())
-        ).where(table.c.id == change.id)
-        tx.execute(sa.insert(job_lanes).from_select(["job_id", "resource_id", "resource_type", "generation", "shared"], lane))
+        tx.execute(_lane_of(table, shared=change.lane == "share"), {"job": job_id, "entered": change.id})
+
+
+@functools.cache
+def _lane_of(table: sa.Table, *, shared: bool) -> sa.Insert:
+    """The lane at the generation that the row has just got."""
+    job = sa.bindparam("job", type_=job_lanes.c.job_id.type)
+    lane = sa.select(job, table.c.id, sa.literal(table.name), table.c.generation, sa.literal(shared, sa.Boolean()))
+    columns = ["job_id", "resource_id", "resource_type", "generation", "shared"]
+    return sa.insert(job_lanes).from_select(columns, lane.where(table.c.id == sa.bindparam("entered")))
 
 
 def explain(tx: Tx, refused: Refused) -> list[str]:

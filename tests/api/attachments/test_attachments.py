@@ -39,7 +39,7 @@ def test_reserved_connected_complete_and_gone(story: Story, user: Person) -> Non
     assert user.status(f"/volumes/{volume}") == "reserved"
     shown = connect(user, attachment)
     assert shown["status"] == "attaching"
-    assert shown["connection_info"] == {"driver_volume_type": "nbd", "data": {"volume_id": volume, "read_only": False}}
+    assert shown["connection_info"] == {"driver_volume_type": "nbd", "attachment_id": attachment, "volume_id": volume, "read_only": False}
     assert user.status(f"/volumes/{volume}") == "attaching"
     user.act(f"/attachments/{attachment}", "os-complete", None, 204)
     detail = user.get(f"/volumes/{volume}")["volume"]
