@@ -79,6 +79,27 @@ def leak(stage: Stage) -> None:
     (stage.backend_directory / "forgotten").write_bytes(b"bytes that nobody has")
 
 
+def kill_daemons(stage: Stage) -> None:
+    """Do to the disk what must never happen to it."""
+    (pid,) = cleaning.daemons(stage.place)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_copied_mount_is_waited_for() -> None:
+    """As a container that starts has one, in its mount namespace."""
+    copies: list[subprocess.Popen[bytes]] = []
+
+    def copy(_stage: Stage) -> None:
+        copies.append(subprocess.Popen(["unshare", "--mount", "sh", "-c", "echo; exec sleep 4"], stdout=subprocess.PIPE))
+        assert copies[0].stdout is not None
+        assert copies[0].stdout.readline()
+
+    told = Told("serve", "create", "attach", "fill", Chapter("copy", "Mounts are copied", copy), "delete")
+    copies[0].communicate(timeout=10)
+    assert told.code == 0, told.text
+    assert "Another process had a copy of the mount; the device was free after" in told.text
+
+
 def test_a_flipped_byte_in_the_clone_is_found() -> None:
     told = Told("serve", "create", "attach", "fill", "snapshot", "clone", Chapter("flip", "A byte is flipped", flip), "verify-clone")
     assert told.code == 1
@@ -96,6 +117,12 @@ def test_a_file_that_leaked_on_the_backend_is_found() -> None:
     told = Told("serve", "create", "delete", Chapter("leak", "A file is left", leak), "zero")
     assert told.code == 1
     assert told.verdict.endswith("holds a leak, which no volume has and no collection takes: forgotten")
+
+
+def test_a_disk_that_dies_with_the_service_is_found() -> None:
+    told = Told("serve", "create", "attach", "fill", Chapter("die", "The disk's daemon dies", kill_daemons), "outage")
+    assert told.code == 1
+    assert "chapter 'outage': writing stopped: [Errno 5] Input/output error" in told.verdict
 
 
 def test_the_story_is_told_over_nbd_where_there_are_no_block_devices() -> None:

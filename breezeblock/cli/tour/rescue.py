@@ -21,6 +21,8 @@ CLIENTS: Final = 6
 WANTED: Final = 3
 """Jobs in the worker's hands that make it worth to be killed."""
 MOST_LOOKS: Final = 200
+MOST_LATE: Final = 18
+"""Further volumes that are asked for before one job in its hands is enough."""
 LOOK_PAUSE: Final = 0.01
 RESCUE_SECONDS: Final = 20.0
 """Within which everything must be in its final status; the default lease's own promise is 15."""
@@ -39,11 +41,13 @@ def rescue(stage: Stage) -> None:
         asked = [clients.submit(stage.create_volume, f"clone-{number}", snapshot_id=snapshot) for number in range(EACH)]
         asked += [clients.submit(stage.create_volume, f"batch-{number}") for number in range(EACH)]
         asked += [clients.submit(stage.delete_volume, name) for name in doomed]
-        held = _kill(stage, pid, worker.id, lambda: any(not each.done() for each in asked))
+        busy = lambda: any(not each.done() for each in asked)  # noqa: E731
+        held = _kill(stage, pid, worker.id, busy, lambda name: asked.append(clients.submit(stage.create_volume, name)))
         killed = time.monotonic()
         for each in asked:
             each.result()
-    stage.say(f"{CLIENTS} clients asked at once for {EACH} new volumes, {EACH} clones and {EACH} deletions.")
+    fresh = [f"/volumes/{id}" for name, id in stage.volumes.items() if name.startswith(("batch-", "clone-", "late-"))]
+    stage.say(f"{CLIENTS} clients asked at once for {len(fresh) - EACH} new volumes, {EACH} clones and {EACH} deletions.")
     stage.say(f"kill -9 of the volume worker, process {pid}, in their midst: it had {counted(len(held))} in its hands.")
     await_(lambda: _state(stage, worker.id) == leases.FENCED, RESCUE_SECONDS, lambda: _stuck(stage, held))
     fenced = time.monotonic() - killed
@@ -56,7 +60,6 @@ def rescue(stage: Stage) -> None:
         f"What it had in its hands was taken over by other processes, with higher epochs, and is done ({counted(len(held))}).",
         f"jobs of the killed worker were not all done by somebody else: {[(row.state, row.epoch) for row in again]}",
     )
-    fresh = [f"/volumes/{id}" for name, id in stage.volumes.items() if name.startswith(("batch-", "clone-", "late-"))]
     wrong = [f"{path} is {found}" for path, found in _statuses(stage, fresh) if found != "available"]
     wrong += [f"{path} is {found}" for path, found in _statuses(stage, gone) if found != "gone"]
     stage.check(
@@ -90,22 +93,25 @@ def _volume_worker(stage: Stage) -> Any:
     return rows[0]
 
 
-def _kill(stage: Stage, pid: int, worker_id: str, more_to_come: Callable[[], bool]) -> dict[str, int]:
+def _kill(stage: Stage, pid: int, worker_id: str, busy: Callable[[], bool], ask_more: Callable[[str], object]) -> dict[str, int]:
     """Kill the worker at a moment at which it holds jobs, several if that can be had; their ids and epochs.
 
-    It is stopped to look at what it holds, so that this is what it dies with. If that is too little, it goes on and is given more.
+    It is stopped to look at what it holds, so that this is what it dies with. If that is too little, it goes on, and is given more
+    when the clients are no longer ``busy``.
     """
-    for number in range(MOST_LOOKS):
+    late = 0
+    for _ in range(MOST_LOOKS):
         os.kill(pid, signal.SIGSTOP)
         held = stage.read("held", lambda tx: _held(tx, worker_id))
-        if len(held) >= WANTED or (held and not more_to_come()):
+        if len(held) >= (WANTED if late < MOST_LATE else 1):
             os.kill(pid, signal.SIGKILL)
             return held
         os.kill(pid, signal.SIGCONT)
-        if more_to_come():
-            time.sleep(LOOK_PAUSE)
-        else:
-            stage.create_volume(f"late-{number}")
+        if not busy() and late < 2 * MOST_LATE:
+            for number in range(late, late + CLIENTS):
+                ask_more(f"late-{number}")
+            late += CLIENTS
+        time.sleep(LOOK_PAUSE)
     raise Off(f"the volume worker held no job at any of {MOST_LOOKS} looks: the batch was never in its hands")
 
 

@@ -26,6 +26,8 @@ from breezeblock.store.tables.protocol import jobs
 GIB: Final = 1 << 30
 DONE_SECONDS: Final = 30.0
 """How long an ordinary request may take to its final status."""
+BUSY: Final = "unmount it first"
+BUSY_SECONDS: Final = 20.0
 _POLL: Final = 0.02
 T = TypeVar("T")
 
@@ -162,10 +164,29 @@ class Stage:
         """Let go of the disk, and take the volume away from this machine."""
         self.disks.pop(name).close()
         if self.local:
-            self.service.command("detach", name)
+            self._detach_local(name)
         else:
             self.ask("DELETE", f"/attachments/{self._attachments.pop(name)}")
         self.await_status(f"/volumes/{self.volumes[name]}", "available")
+
+    def _detach_local(self, name: str) -> None:
+        """A mount namespace that was made meanwhile (a container's, say) has a copy of our mount, and keeps the device until it ends."""
+        refused = ""
+
+        def gone() -> bool:
+            nonlocal refused
+            try:
+                self.service.command("detach", name)
+            except subprocess.CalledProcessError as error:
+                refused = " ".join(str(error.stderr).split())
+                if BUSY not in refused:
+                    raise
+                return False
+            return True
+
+        seconds = await_(gone, BUSY_SECONDS, lambda: f"'breezeblock detach {name}' is refused for {BUSY_SECONDS:g} seconds: {refused}")
+        if refused:
+            self.say(f"Another process had a copy of the mount; the device was free after {seconds:.1f} s.")
 
     # What is looked at from outside of the API.
 
