@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,9 @@ connection = {url}
 volumes = -1
 snapshots = -1
 gigabytes = -1
+
+[worker]
+slots_normal = {slots}
 
 [fake]
 volume_driver = fake
@@ -47,11 +50,13 @@ class Running:
 
 
 @contextlib.contextmanager
-def service(url: str, state: Path, port: int, *, latency: float = 0.0) -> Iterator[Running]:
+def service(url: str, state: Path, port: int, *, latency: float = 0.0, slots: int = 8) -> Iterator[Running]:
     """Start it, wait for its first answer and first volume, stop it by its pid at the end. ``latency``: of a driver call, in seconds."""
     state.mkdir(parents=True, exist_ok=True)
     config = state / "bench.conf"
-    config.write_text(CONFIG.format(url=url, fake_path=state / "fake.sqlite" if latency else "", latency=latency), encoding="utf-8")
+    config.write_text(
+        CONFIG.format(url=url, fake_path=state / "fake.sqlite" if latency else "", latency=latency, slots=slots), encoding="utf-8"
+    )
     command = [
         sys.executable,
         "-m",
@@ -82,9 +87,10 @@ def service(url: str, state: Path, port: int, *, latency: float = 0.0) -> Iterat
 
 
 @contextlib.contextmanager
-def second_worker(running: Running) -> Iterator[int]:
-    """One more worker of the same backend; yields its pid."""
+def second_worker(running: Running, wrap: Sequence[str] = ()) -> Iterator[int]:
+    """One more worker of the same backend; yields its pid. ``wrap`` is put before the command."""
     command = [
+        *wrap,
         *PROGRAM,
         "worker",
         "--state-dir",

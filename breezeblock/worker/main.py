@@ -17,6 +17,7 @@ from breezeblock.config import Settings
 from breezeblock.core import faults, leases
 from breezeblock.core.clock import SystemClock
 from breezeblock.core.leases import Incarnation, KernelTimer, Lease
+from breezeblock.core.processes import not_first
 from breezeblock.core.resource import JobClass
 from breezeblock.core.wake import WakeListener, Waker
 from breezeblock.resources import catalogue
@@ -37,6 +38,10 @@ GRACE_SECONDS: Final = 5.0
 
 def run(settings: Settings, role: str, backends: Sequence[str]) -> int:
     """Be a worker until SIGTERM: ``role`` is ``scheduler``, or ``volume`` with the names of its backends. Returns the exit code."""
+    return not_first(lambda: _run(settings, role, backends))
+
+
+def _run(settings: Settings, role: str, backends: Sequence[str]) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +98,15 @@ class Deployment(Service):
         self._file = state.with_name(f"{state.name}.conf")
         self._file.write_text(config)
 
-    def begin(self, volume_workers: int) -> None:
-        """Migrate the database and start everything; returns when all answer."""
+    def begin(self, volume_workers: int, wrap: Sequence[str] = ()) -> None:
+        """Migrate the database and start everything, the volume workers with ``wrap``; returns when all answer."""
         subprocess.run([*COMMAND, "db", "migrate", *self._state], check=True, timeout=60, env=self.env, capture_output=True)
         bind = f"127.0.0.1:{free_port()}"
         self.url = f"http://{bind}/v3"
         self.api = self.run("api", "--bind", bind)
         self.scheduler = self.run("worker", "--role", "scheduler")
         for _ in range(volume_workers):
-            self.volume()
+            self.volume(wrap)
         with self.database() as store:
             await_(lambda: len(self.live(store)) == volume_workers + 1 and self.health() == 200, 30, self.tail)
 
@@ -118,14 +118,15 @@ class Deployment(Service):
         """The words of a command that obeys the orders."""
         return [sys.executable, "-m", "tests.support.deadly", str(self.orders.folder), command]
 
-    def run(self, command: str, *words: str) -> Process:
-        """Start one process; does not wait for it."""
-        self.processes.append(Process(" ".join((command, *words)), [*self.deadly(command), *self._state, *words], self.log, self.env))
+    def run(self, command: str, *words: str, wrap: Sequence[str] = ()) -> Process:
+        """Start one process; does not wait for it. ``wrap`` is put before it."""
+        line = [*wrap, *self.deadly(command), *self._state, *words]
+        self.processes.append(Process(" ".join((command, *words)), line, self.log, self.env))
         return self.processes[-1]
 
-    def volume(self) -> Process:
+    def volume(self, wrap: Sequence[str] = ()) -> Process:
         """Start one more volume worker."""
-        return self.run(*VOLUME.split())
+        return self.run(*VOLUME.split(), wrap=wrap)
 
     def serve(self) -> None:
         """Start ``breezeblock serve`` instead of single processes."""
