@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from breezeblock.core.jobs import COLUMNS, UNFINISHED, JobRow, Lane, hold_worker, lane_order, leave_lane
+from breezeblock.core.jobs import COLUMNS, JobRow, Lane, hold_worker, lane_order, leave_lane
 from breezeblock.core.resource import Registry
 from breezeblock.store.engine import Tx
 from breezeblock.store.sql import for_update, now_ms
@@ -21,8 +21,8 @@ from breezeblock.store.tables.protocol import job_lanes, jobs
 Turn = tuple[str, str]
 """A queue and a project that has jobs in it: what is served in turn."""
 FIRST_TURN: Final[Turn] = ("", "")
-SLACK: Final = 1000
-"""Sequence numbers are given out before the commit: so many jobs may become visible after a younger one."""
+SLACK_MS: Final = 10_000
+"""A job's time is taken before its commit: so much later it may become visible."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,21 +32,29 @@ class Wanted:
     queues: tuple[str, ...]
     kinds: tuple[tuple[str, int], ...]
     slots: Mapping[str, int]
-    low_seq: int = 0
-    """No unfinished job is older (see :func:`low_water`); 0 asks for a full scan."""
+    low_ms: int = 0
+    """No job has waited in these queues for longer (see :func:`low_water`)."""
     after: Mapping[str, Turn] = dataclasses.field(default_factory=dict)
     """Per class, whose turn it was last."""
 
 
-def low_water(tx: Tx) -> int:
-    """A sequence number below which no unfinished job is or will be, in whatever queue (rule R10): claims need not look there.
+def low_water(tx: Tx, queues: tuple[str, ...]) -> int:
+    """A time, by the database's clock in milliseconds, before which no job entered these queues that still waits (rule R10).
 
-    Jobs that are handed to another queue, or given back after a death, keep their old number; so running ones count.
+    Claims need not look below it, where an index may hold what has long been claimed. Every job that comes to a queue, new,
+    handed on or given back, comes at the time of that.
     """
-    oldest = [sa.select(sa.func.min(jobs.c.seq)).where(jobs.c.state == state).scalar_subquery() for state in UNFINISHED]
-    newest = sa.select(sa.func.max(jobs.c.seq)).scalar_subquery()
-    found = [seq for seq in tx.execute(sa.select(*oldest, newest)).one() if seq is not None]
-    return max(0, min(found) - SLACK) if found else 0
+    found: Sequence[int | None] = tx.execute(_oldest(queues)).one()
+    return max(0, min(at for at in found if at is not None) - SLACK_MS)
+
+
+@functools.lru_cache(maxsize=64)
+def _oldest(queues: tuple[str, ...]) -> sa.Executable:
+    return sa.select(*(sa.select(sa.func.min(jobs.c.queued_ms)).where(*_queued(queue)).scalar_subquery() for queue in queues), now_ms())
+
+
+def _queued(queue: Any) -> tuple[sa.ColumnElement[bool], ...]:
+    return jobs.c.state == "queued", jobs.c.queue == queue
 
 
 _MINE, _EARLIER = job_lanes.alias("mine"), job_lanes.alias("earlier")
@@ -58,12 +66,12 @@ _STANDS_BEFORE = sa.and_(
 """Order within a lane is its generation; only readers pass each other (rule R3)."""
 
 
-def _ready(kinds: Sequence[tuple[str, int]], low_seq: Any) -> list[sa.ColumnElement[bool]]:
+def _ready(kinds: Sequence[tuple[str, int]], low_ms: Any) -> list[sa.ColumnElement[bool]]:
     """Conditions of a job that a worker of these kinds may run now: known, not expired, first in all of its lanes."""
     blocked = sa.select(sa.literal(1)).select_from(_MINE.join(_EARLIER, _STANDS_BEFORE)).where(_MINE.c.job_id == jobs.c.id)
     return [
         jobs.c.state == "queued",
-        jobs.c.seq >= low_seq,
+        jobs.c.queued_ms >= low_ms,
         sa.tuple_(jobs.c.kind, jobs.c.version).in_(kinds),
         sa.or_(jobs.c.expires_at_ms.is_(None), jobs.c.expires_at_ms > now_ms()),
         ~sa.exists(blocked),
@@ -75,14 +83,18 @@ def _busy_classes(tx: Tx, wanted: Wanted) -> list[str]:
     free = [name for name, slots in wanted.slots.items() if slots > 0]
     if not free:
         return []
-    found = tx.execute(_any_queued(wanted.queues, tuple(free))).one()
-    return [name for name, any_queued in zip(free, found, strict=True) if any_queued]
+    found = tx.execute(_first_projects(wanted.queues, tuple(free))).one()
+    pairs = ((name, project) for name, project in zip([name for name in free for _ in wanted.queues], found, strict=True))
+    return list(dict.fromkeys(name for name, project in pairs if project is not None))
 
 
 @functools.lru_cache(maxsize=64)
-def _any_queued(queues: tuple[str, ...], classes: tuple[str, ...]) -> sa.Executable:
-    queued = sa.select(sa.literal(1)).where(jobs.c.state == "queued", jobs.c.queue.in_(queues))
-    return sa.select(*(sa.exists(queued.where(jobs.c["class"] == name)) for name in classes))
+def _first_projects(queues: tuple[str, ...], classes: tuple[str, ...]) -> sa.Executable:
+    """One for each class and queue. A minimum, which is read off the index: an EXISTS may be answered by a walk through all that ended."""
+    first = sa.func.min(jobs.c.project_id)
+    return sa.select(
+        *(sa.select(first).where(*_queued(queue), jobs.c["class"] == name).scalar_subquery() for name in classes for queue in queues)
+    )
 
 
 def turns(tx: Tx, wanted: Wanted, job_class: str) -> Iterator[Turn]:
@@ -118,10 +130,10 @@ _NEXT_PROJECT: Final = sa.select(sa.func.min(jobs.c.project_id)).where(
 _NEXT_PROJECT_UNTIL: Final = _NEXT_PROJECT.where(jobs.c.project_id <= sa.bindparam("until"))
 
 
-def candidates(tx: Tx, wanted: Wanted, turn: Turn, job_class: str, limit: int, above_seq: int = -1) -> list[JobRow]:
-    """The oldest ready jobs of one class, queue and project, locked where the database can. Suspects are not among them."""
+def candidates(tx: Tx, wanted: Wanted, turn: Turn, job_class: str, limit: int, besides: Sequence[str] = ()) -> list[JobRow]:
+    """The ready jobs of one class, queue and project that wait longest, locked where the database can. No suspects are among them."""
     queue, project_id = turn
-    turn_of = {"queue": queue, "class": job_class, "project": project_id, "above": above_seq, "low": wanted.low_seq, "most": limit}
+    turn_of = {"queue": queue, "class": job_class, "project": project_id, "besides": besides, "low": wanted.low_ms, "most": limit}
     return [JobRow(*tuple(row)) for row in tx.execute(_candidates(wanted.kinds), turn_of)]
 
 
@@ -132,11 +144,11 @@ def _candidates(kinds: tuple[tuple[str, int], ...]) -> sa.Select[Any]:
         jobs.c.queue == sa.bindparam("queue"),
         jobs.c["class"] == sa.bindparam("class"),
         jobs.c.project_id == sa.bindparam("project"),
-        jobs.c.seq > sa.bindparam("above"),
+        jobs.c.id.not_in(sa.bindparam("besides", expanding=True)),
         jobs.c.suspect.is_(sa.false()),
     )
-    statement = sa.select(*COLUMNS).where(*where).order_by(jobs.c.seq).limit(sa.bindparam("most", type_=sa.Integer()))
-    return for_update(statement, skip_locked=True)
+    oldest = sa.select(*COLUMNS).where(*where).order_by(jobs.c.queued_ms, jobs.c.seq)
+    return for_update(oldest.limit(sa.bindparam("most", type_=sa.Integer())), skip_locked=True)
 
 
 def claim(tx: Tx, worker_id: str, wanted: Wanted, registry: Registry, now: datetime.datetime) -> list[JobRow]:
@@ -151,21 +163,19 @@ def claim(tx: Tx, worker_id: str, wanted: Wanted, registry: Registry, now: datet
 
 def _pick(tx: Tx, wanted: Wanted, job_class: str, slots: int) -> list[JobRow]:
     """At most ``slots`` jobs: one for each turn, and what is left for the first turns that have more."""
-    found: list[JobRow] = []
-    newest: dict[Turn, int] = {}
+    found: dict[Turn, JobRow] = {}
     for turn in turns(tx, wanted, job_class):
         job = next(iter(candidates(tx, wanted, turn, job_class, 1)), None)
         if job is not None:
-            found.append(job)
-            newest[turn] = job.seq
+            found[turn] = job
         if len(found) == slots:
-            return found
+            return list(found.values())
     more: list[JobRow] = []
-    for place, (turn, seq) in enumerate(newest.items()):
+    for place, (turn, first) in enumerate(found.items()):
         left = slots - len(found) - len(more)
-        share = -(-left // (len(newest) - place))
-        more += candidates(tx, wanted, turn, job_class, share, seq) if share else []
-    return more + found
+        share = -(-left // (len(found) - place))
+        more += candidates(tx, wanted, turn, job_class, share, [first.id]) if share else []
+    return more + list(found.values())
 
 
 def take(tx: Tx, picked: Sequence[JobRow], worker_id: str, registry: Registry, now: datetime.datetime, db_term: int) -> list[JobRow]:
@@ -258,20 +268,20 @@ def _back_out(tx: Tx, lost: Sequence[JobRow], entered: Sequence[tuple[str, Lane]
 def adopt(tx: Tx, worker_id: str, known: Collection[str], registry: Registry) -> list[JobRow]:
     """Jobs that ``worker_id`` has claimed without knowing it, because a commit's outcome was unknown (rule R7).
 
-    ``known`` are the ids of those that it does know of. Raises LostLease.
+    ``known`` are the ids of those that it does know of. They never ran, so they are no takeovers. Raises LostLease.
     """
     db_term = hold_worker(tx, worker_id)
     rows = tx.execute(sa.select(*COLUMNS).where(jobs.c.state == "claimed", jobs.c.owner == worker_id)).all()
     found = [job for job in (JobRow(*tuple(row)) for row in rows) if job.id not in known]
     lanes = _open_lanes(tx, [job.id for job in found], registry)
-    return [dataclasses.replace(job, lanes=lanes[job.id], db_term=db_term) for job in found]
+    return [dataclasses.replace(job, lanes=lanes[job.id], db_term=db_term, claimed_at=None) for job in found]
 
 
 def claim_suspect(tx: Tx, worker_id: str, job_id: str, wanted: Wanted, registry: Registry, now: datetime.datetime) -> JobRow | None:
     """Claim one suspect job for a process that runs nothing else (rule R5). Raises LostLease."""
     db_term = hold_worker(tx, worker_id)
     statement = sa.select(*COLUMNS).where(
-        *_ready(wanted.kinds, wanted.low_seq), jobs.c.queue.in_(wanted.queues), jobs.c.id == job_id, jobs.c.suspect
+        *_ready(wanted.kinds, wanted.low_ms), jobs.c.queue.in_(wanted.queues), jobs.c.id == job_id, jobs.c.suspect
     )
     found = [JobRow(*tuple(row)) for row in tx.execute(for_update(statement, skip_locked=True))]
     return next(iter(take(tx, found, worker_id, registry, now, db_term)), None)
@@ -280,11 +290,5 @@ def claim_suspect(tx: Tx, worker_id: str, job_id: str, wanted: Wanted, registry:
 def suspects(tx: Tx, wanted: Wanted, job_class: str, besides: Collection[str], limit: int) -> list[str]:
     """Ids of ready jobs of one class whose last holder died uncleanly, the oldest first, without those of ``besides``."""
     of_class = (jobs.c.suspect, jobs.c["class"] == job_class, jobs.c.id.not_in(sorted(besides)))
-    return list(
-        tx.execute(
-            sa.select(jobs.c.id)
-            .where(*_ready(wanted.kinds, wanted.low_seq), jobs.c.queue.in_(wanted.queues), *of_class)
-            .order_by(jobs.c.seq)
-            .limit(limit)
-        ).scalars()
-    )
+    waiting = sa.select(jobs.c.id).where(*_ready(wanted.kinds, wanted.low_ms), jobs.c.queue.in_(wanted.queues), *of_class)
+    return list(tx.execute(waiting.order_by(jobs.c.queued_ms, jobs.c.seq).limit(limit)).scalars())

@@ -19,7 +19,7 @@ from breezeblock.core.resource import Registry
 from breezeblock.core.transitions import Guard, rank
 from breezeblock.drivers.interface import Token
 from breezeblock.store.engine import Tx
-from breezeblock.store.sql import for_share, for_update
+from breezeblock.store.sql import for_key_share, for_update, now_ms
 from breezeblock.store.tables.protocol import deployment, job_lanes, jobs, workers
 
 UNFINISHED: Final = ("queued", "claimed")
@@ -92,11 +92,14 @@ COLUMNS: Final = tuple(
 
 
 _TERM: Final = sa.select(deployment.c.db_term).scalar_subquery().label("db_term")
-_HOLD: Final = for_share(sa.select(workers.c.state, _TERM).where(workers.c.id == sa.bindparam("worker")))
+_HOLD: Final = for_key_share(sa.select(workers.c.state, _TERM).where(workers.c.id == sa.bindparam("worker")))
 
 
 def hold_worker(tx: Tx, worker_id: str) -> int:
-    """Lock the worker's own row, check that it is live, and return the deployment's ``db_term``. Raises LostLease (rule R4)."""
+    """Lock the worker's own row, check that it is live, and return the deployment's ``db_term``. Raises LostLease (rule R4).
+
+    The lock holds off who fences (:func:`breezeblock.core.leases.mark_fencing`), and lets the beat pass where it can.
+    """
     row = tx.execute(_HOLD, {"worker": worker_id}).one_or_none()
     state, db_term = ("nothing", 0) if row is None else (row.state, row.db_term)
     if state != "live":
@@ -146,11 +149,12 @@ _OWN: Final = sa.update(jobs).where(
     jobs.c.epoch == sa.bindparam("at"),
     jobs.c.state == "claimed",
 )
+_OWN_ANEW: Final = _OWN.values(queued_ms=now_ms())
 
 
-def own(tx: Tx, job: JobRow, values: Mapping[str, Any]) -> None:
-    """Change the job's row if it is still ours; raises LostClaim."""
-    if tx.execute(_OWN, {**values, "mine": job.id, "me": job.owner, "at": job.epoch}).rowcount != 1:
+def own(tx: Tx, job: JobRow, values: Mapping[str, Any], *, anew: bool = False) -> None:
+    """Change the job's row if it is still ours; raises LostClaim. ``anew``: it enters a queue now."""
+    if tx.execute(_OWN_ANEW if anew else _OWN, {**values, "mine": job.id, "me": job.owner, "at": job.epoch}).rowcount != 1:
         raise errors.LostClaim(job=job.id, epoch=job.epoch)
 
 
@@ -168,7 +172,8 @@ def hand_off(
     Raises LostLease or LostClaim.
     """
     hold_worker(tx, holder(job))
-    own(tx, job, {"state": "queued", "owner": None, "queue": queue, "claimed_at": None, "suspect": False, "attempts": 0})
+    afresh = {"claimed_at": None, "suspect": False, "attempts": 0}
+    own(tx, job, {"state": "queued", "owner": None, "queue": queue} | afresh, anew=True)
     for lane in job.lanes:
         if lane.shared:
             continue

@@ -11,7 +11,7 @@ the rescuer's watch, whatever the clocks say, so long as they run at about the s
 margin pays for that. No timestamp is ever compared between hosts.
 
 On its own host a rescuer may know more than the beat tells: a process that is gone, by boot id,
-pid namespace, pid and start time, is dead now (docs/decisions/0002-proof-of-death.md).
+pid namespace, pid and start time, is dead now (docs/decisions/proof-of-death.md).
 """
 
 import ctypes
@@ -29,7 +29,7 @@ import sqlalchemy as sa
 from breezeblock import errors
 from breezeblock.config import LeaseSettings
 from breezeblock.store.engine import Tx
-from breezeblock.store.sql import database_node
+from breezeblock.store.sql import database_node, for_update
 from breezeblock.store.tables.protocol import workers
 
 LIVE, FENCING, FENCED, GONE = "live", "fencing", "fenced", "gone"
@@ -209,6 +209,23 @@ def renew(tx: Tx, worker_id: str, beat: int) -> int:
         if tx.execute(sa.update(workers).where(*mine).values(beat=seen + 1, database_node=database_node())).rowcount == 1:
             return seen + 1
     raise errors.LostLease(worker=worker_id, reason=f"beat {beat} is not the one in the database, or the worker was fenced")
+
+
+def mark_fencing(tx: Tx, row: Any) -> bool:
+    """Begin to fence the worker whose row was seen as ``row``; False when its beat has risen since, or another was quicker.
+
+    Waits for the claims and finishes of that worker which are under way: the ones after them are refused.
+    """
+    seen = (workers.c.id == row.id, workers.c.state == LIVE, workers.c.beat == row.beat)
+    if tx.execute(for_update(sa.select(workers.c.id).where(*seen))).one_or_none() is None:
+        return False
+    return tx.execute(sa.update(workers).where(*seen).values(state=FENCING)).rowcount == 1
+
+
+def mark_fenced(tx: Tx, worker_id: str, now: datetime.datetime, *, blamed: bool) -> bool:
+    """The worker can do no more harm; ``blamed``: its one job killed it. False when another rescuer said so before."""
+    mine = (workers.c.id == worker_id, workers.c.state == FENCING)
+    return tx.execute(sa.update(workers).where(*mine).values(state=FENCED, ended_at=now, blamed=blamed)).rowcount == 1
 
 
 def leave(tx: Tx, worker_id: str, now: datetime.datetime) -> None:

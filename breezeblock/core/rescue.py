@@ -21,7 +21,7 @@ from breezeblock.config import LeaseSettings
 from breezeblock.core import endings, leases
 from breezeblock.core import jobs as job_rules
 from breezeblock.core.jobs import JobRow
-from breezeblock.core.leases import FENCED, FENCING, GONE, LIVE, ProcessName
+from breezeblock.core.leases import FENCING, GONE, LIVE, ProcessName
 from breezeblock.core.resource import Registry
 from breezeblock.store.engine import Store, Tx
 from breezeblock.store.sql import now_ms
@@ -44,7 +44,7 @@ class Watch:
 
     def see(self, losses: int, servers: Collection[str], now: float) -> None:
         """The database answered at ``now``: ``servers``, after so many ``losses``. What another server said proves nothing of this one."""
-        if losses != self.losses or any(server != self.seen_on for server in servers):
+        if losses != self.losses or (self.seen_on is not None and any(server != self.seen_on for server in servers)):
             self.forget()
         self.losses = losses
         self.seen_on = next(iter(servers), self.seen_on)
@@ -142,7 +142,7 @@ class Rescuer:
             with _apart("worker", row.id):
                 if row.state == LIVE and not (self._stood_still(row) or self._proven_dead(ProcessName.parse(row.process))):
                     continue
-                if row.state == LIVE and not self._store.run("rescue.fencing", functools.partial(_mark_fencing, row=row)):
+                if row.state == LIVE and not self._store.run("rescue.fencing", functools.partial(leases.mark_fencing, row=row)):
                     continue
                 if self._fence_one(row):
                     done.fenced.append(row.id)
@@ -156,7 +156,7 @@ class Rescuer:
             log.exception("worker %s on %s could not be fenced; nothing of it is taken over until it is", row.id, row.host)
             return False
         now, blamed = self._utcnow(), self._died_of_its_job(row)
-        won = self._store.run("rescue.fenced", lambda tx: _mark_fenced(tx, row.id, now, blamed=blamed))
+        won = self._store.run("rescue.fenced", lambda tx: leases.mark_fenced(tx, row.id, now, blamed=blamed))
         self._rules.end_sessions(row.id)
         if won:
             log.warning("worker %s on %s was fenced; its jobs will be taken over", row.id, row.host)
@@ -200,7 +200,7 @@ class Rescuer:
         else:
             blamed = sa.exists(sa.select(workers.c.id).where(workers.c.id == row.owner, workers.c.blamed))
             attempts = jobs.c.attempts + sa.case((blamed, 1), else_=0)
-            queued = sa.update(jobs).where(*mine).values(state="queued", owner=None, suspect=~clean, attempts=attempts)
+            queued = sa.update(jobs).where(*mine).values(state="queued", queued_ms=now_ms(), owner=None, suspect=~clean, attempts=attempts)
             if tx.execute(queued).rowcount != 1:
                 return False
         tx.wake(row.queue)
@@ -267,13 +267,3 @@ def _apart(what: str, name: str) -> Iterator[None]:
         raise
     except Exception:
         log.exception("%s %s could not be rescued now; the next pass tries again", what, name)
-
-
-def _mark_fencing(tx: Tx, row: Any) -> bool:
-    seen = (workers.c.id == row.id, workers.c.state == LIVE, workers.c.beat == row.beat)
-    return tx.execute(sa.update(workers).where(*seen).values(state=FENCING)).rowcount == 1
-
-
-def _mark_fenced(tx: Tx, worker_id: str, now: datetime.datetime, *, blamed: bool) -> bool:
-    mine = (workers.c.id == worker_id, workers.c.state == FENCING)
-    return tx.execute(sa.update(workers).where(*mine).values(state=FENCED, ended_at=now, blamed=blamed)).rowcount == 1

@@ -43,9 +43,13 @@ def _database_node(element: database_node, compiler: Any, **options: Any) -> str
     return _NODE[compiler.dialect.name]
 
 
-def for_share(select: sa.Select[Any]) -> sa.Select[Any]:
-    """Hold the rows against change, and share them with other holders. Nothing on SQLite, which has one writer."""
-    return select.with_for_update(read=True)
+def for_key_share(select: sa.Select[Any]) -> sa.Select[Any]:
+    """Hold the rows against deletion and :func:`for_update`, and share them with other holders. Nothing on SQLite, which has one writer.
+
+    On PostgreSQL a plain UPDATE passes beside it: sharers who keep joining would starve one there. MariaDB, where an UPDATE
+    waits, lets nobody join once it does.
+    """
+    return select.with_for_update(read=True, key_share=True)
 
 
 def for_update(select: sa.Select[Any], *, skip_locked: bool = False) -> sa.Select[Any]:

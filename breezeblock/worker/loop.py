@@ -53,7 +53,7 @@ class Worker:
         self.around = around
         self.incarnation = incarnation
         self._after: dict[str, Turn] = {}
-        self._low_seq = 0
+        self._low_ms = 0
         self._marked_at = float("-inf")
         self._held: set[str] = set()
         self._unsure = False
@@ -63,10 +63,10 @@ class Worker:
         """What can be taken now."""
         now = self.around.clock.boottime()
         if now - self._marked_at >= MARK_SECONDS:
-            self._low_seq = self.around.store.read("jobs.low_water", claims.low_water)
+            self._low_ms = self.around.store.read("jobs.low_water", lambda tx: claims.low_water(tx, self.incarnation.queues))
             self._marked_at = now
         kinds = tuple(self.incarnation.kinds.items())
-        return Wanted(self.incarnation.queues, kinds, slots, self._low_seq, dict(self._after))
+        return Wanted(self.incarnation.queues, kinds, slots, self._low_ms, dict(self._after))
 
     def claim(self, slots: Mapping[str, int]) -> list[JobRow]:
         """Claim at most ``slots`` jobs of each class, besides those whose claim was committed unheard. Raises LostLease or Unavailable."""

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from breezeblock.store.sql import now_ms
 from breezeblock.store.tables import Id, Json, Moment, Name, Serial, Status, metadata
 
 deployment = sa.Table(
@@ -50,6 +51,14 @@ jobs = sa.Table(
     sa.Column("queue", Name, nullable=False),
     sa.Column("class", sa.String(8), nullable=False, comment="sync, normal, long: each has slots of its own (R10)."),
     sa.Column("state", sa.String(10), nullable=False, comment="queued, claimed, done, failed, cancelled"),
+    sa.Column(
+        "queued_ms",
+        sa.BigInteger(),
+        nullable=False,
+        default=now_ms(),
+        server_default="0",
+        comment="When it entered its queue, by the database's clock: the order of claims, and nothing else.",
+    ),
     sa.Column("owner", Id, comment="The incarnation that claimed it."),
     sa.Column("epoch", sa.BigInteger(), nullable=False, default=0, server_default="0"),
     sa.Column("resource_type", sa.String(40), nullable=False),
@@ -75,6 +84,7 @@ jobs = sa.Table(
         "queue",
         "class",
         "project_id",
+        "queued_ms",
         "seq",
         postgresql_where=sa.text("state = 'queued'"),
         sqlite_where=sa.text("state = 'queued'"),

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from breezeblock import errors
 from breezeblock.resources.volumes.table import volumes
 from breezeblock.store.engine import Limits, Store, Tx
-from breezeblock.store.sql import database_node, for_share, for_update, now_ms
+from breezeblock.store.sql import database_node, for_key_share, for_update, now_ms
 from tests.contract.store.conftest import NOW, Insert, volume_row
 from tests.support.interleave import Step, interleaved
 from tests.support.proxy import Proxy
@@ -229,9 +229,9 @@ def test_rows_that_are_held(database: str, store: Store, new_volume: Insert) -> 
         return [row.id for row in tx.execute(query)]
 
     with interleaved(database) as (first, second):
-        first.start(lambda tx: (ids(tx, for_share(rows.where(volumes.c.id == held))), ids(tx, rows)))
+        first.start(lambda tx: (ids(tx, for_key_share(rows.where(volumes.c.id == held))), ids(tx, rows)))
         assert first.step() is Step.DONE
-        assert store.run("share", lambda tx: ids(tx, for_share(rows))) == [held, free]
+        assert store.run("share", lambda tx: ids(tx, for_key_share(rows))) == [held, free]
         assert store.run("skip", lambda tx: ids(tx, for_update(rows, skip_locked=True))) == [free]
         second.start(lambda tx: ids(tx, for_update(rows)))
         assert second.step() is Step.WAITS
@@ -247,7 +247,7 @@ def test_locks_on_rows_mean_nothing_on_sqlite(store: Store, new_volume: Insert) 
         return tx.execute(query).scalar_one()
 
     query = sa.select(volumes.c.id)
-    for locked in (for_share(query), for_update(query), for_update(query, skip_locked=True)):
+    for locked in (for_key_share(query), for_update(query), for_update(query, skip_locked=True)):
         assert store.run("lock", functools.partial(one, locked)) == volume_id
 
 

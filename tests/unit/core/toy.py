@@ -235,10 +235,11 @@ def fence(store: Store, worker_id: str) -> None:
     store.run("toy", lambda tx: tx.execute(sa.update(workers).where(workers.c.id == worker_id).values(state="fenced")))
 
 
-def flood(store: Store, count: int, *, project: str, state: str = "queued") -> None:
-    """Many jobs at once, without lanes: a crowd that is only ever looked at."""
+def flood(store: Store, count: int, *, project: str, state: str = "queued", queued_ms: int = 2**53) -> None:
+    """Many jobs at once, without lanes, which came last: a crowd that is only ever looked at."""
     columns = {
         "kind": "gadgets.look", "version": 1, "payload": {}, "queue": QUEUE, "class": "normal", "state": state, "epoch": 0,
+        "queued_ms": queued_ms,
         "resource_type": "gadgets", "resource_id": "-", "project_id": project, "user_id": "u", "created_at": NOW,
     }  # fmt: skip
     rows = [columns | {"id": str(uuid.uuid4())} for _ in range(count)]
