@@ -37,7 +37,7 @@ class Effect(enum.Enum):
     READS = "reads"
     """Changes nothing."""
     UNSAFE = "unsafe"
-    """None of these. A clustered backend refuses to start with it unless ``fence_command`` is set."""
+    """None of these: not for a backend that several workers serve."""
 
 
 def effect(kind: Effect) -> Callable[[F], F]:

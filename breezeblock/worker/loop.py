@@ -30,6 +30,8 @@ RETRY_SECONDS: Final = 0.5
 RETRY_LONGEST_SECONDS: Final = 10.0
 MARK_SECONDS: Final = 5.0
 """How often the low-water mark is read anew."""
+LONE_STARTS: Final = 8
+"""Lone processes of a class that one look starts: more at once would starve each other past their own leases."""
 SUSPECTS_SECONDS: Final = 1.0
 """How often suspects are looked for while there is other work."""
 
@@ -199,7 +201,7 @@ class Loop:
                 self._lock.notify_all()
 
     def _look_for_suspects(self) -> None:
-        """Start lone processes for them, also while there is other work; no more of a class than it has slots."""
+        """Start lone processes for them, also while there is other work; no more of a class than it has slots, and a few at a time."""
         now = self._worker.around.clock.boottime()
         if now - self._looked_at < SUSPECTS_SECONDS:
             return
@@ -207,7 +209,8 @@ class Loop:
         for job_class, slots in self._slots.items():
             with self._lock:
                 alone = [job_id for job_id, of_class in self._alone.items() if of_class == job_class]
-            for job_id in self._worker.suspects(job_class, alone, slots - len(alone)) if slots > len(alone) else ():
+            room = min(slots - len(alone), LONE_STARTS)
+            for job_id in self._worker.suspects(job_class, alone, room) if room > 0 else ():
                 with self._lock:
                     self._alone[job_id] = job_class
                 self._start_suspect(job_id)
