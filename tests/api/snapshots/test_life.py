@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from breezeblock.resources.snapshots.table import snapshots
 from breezeblock.resources.volumes.table import volumes
@@ -105,13 +104,13 @@ def test_a_failed_snapshot_is_in_error_counts_and_goes(story: Story, user: Perso
     ],
 )
 def test_force_for_volumes_in_use_by_version(story: Story, volume_id: str, version: str, force: Any, status: int) -> None:
-    change = sa.update(volumes).where(volumes.c.id == volume_id).values(status="in-use")
-    story.store.run("use", lambda tx: tx.execute(change))
+    story.attach(volume_id)
     body: dict[str, Any] = {"volume_id": volume_id} | ({} if force is None else {"force": force})
     story.person(version=version).post("/snapshots", {"snapshot": body}, status)
     story.settle()
     assert story.person().status(f"/volumes/{volume_id}") == "in-use"
     assert counter(story, volume_id) == (int(status == 202), 0)
+    story.check()
 
 
 @SQLITE

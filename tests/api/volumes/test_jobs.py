@@ -124,7 +124,7 @@ def test_what_cannot_be_extended(story: Story, user: Person, volume_id: str) -> 
 
 
 def test_in_use_is_extended_from_its_version_on(story: Story, user: Person, volume_id: str) -> None:
-    change(story, volume_id, status="in-use")
+    story.attach(volume_id)
     old = story.person(version="3.41")
     said = old.refused("POST", f"/volumes/{volume_id}/action", {"os-extend": {"new_size": 3}})
     assert said.endswith("its status is 'in-use', and must be available")

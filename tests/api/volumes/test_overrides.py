@@ -123,12 +123,12 @@ def test_a_reset_fences_a_running_extension(story: Story, user: Person, admin: P
     user.act(path, "os-extend", {"new_size": 9})
     with held(story, "extend"):
         admin.act(path, "os-reset_status", {"status": "available"})
-        user.act(path, "os-extend", {"new_size": 5})
+        user.act(path, "os-extend", {"new_size": 12})
         story.settle()
         assert user.status(path) == "extending", "the lane is the first one's until it has stopped"
     story.check()
     shown = user.get(path)["volume"]
-    assert (shown["status"], shown["size"]) == ("available", 5)
+    assert (shown["status"], shown["size"]) == ("available", 12)
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mysql"], indirect=True)
