@@ -146,14 +146,18 @@ class Story(World):
             sa.event.remove(self.store._engine, "before_cursor_execute", note)
 
     @contextlib.contextmanager
-    def meanwhile(self, statement: str, action: Callable[[], None]) -> Iterator[None]:
-        """Within, once, right before this thread executes a statement that begins so, ``action`` happens in another one."""
+    def meanwhile(self, statement: str, action: Callable[[], None], *, waits: bool = False) -> Iterator[None]:
+        """Within, once, right before this thread executes a statement that begins so, ``action`` happens in another one.
+
+        ``waits``: this thread's transaction must make it wait, so it ends when that does.
+        """
         thread, begun = threading.Thread(target=action), threading.get_ident()
 
         def look(_connection: Any, _cursor: Any, text: str, *_: Any) -> None:
             if threading.get_ident() == begun and thread.ident is None and text.startswith(statement):
                 thread.start()
-                thread.join(30)
+                thread.join(1 if waits else 30)
+                assert thread.is_alive() == waits, "it waits for what it interrupts" if not waits else "nothing makes it wait"
 
         sa.event.listen(self.store._engine, "before_cursor_execute", look)
         try:
@@ -161,7 +165,8 @@ class Story(World):
         finally:
             sa.event.remove(self.store._engine, "before_cursor_execute", look)
         assert thread.ident is not None, "nothing was interrupted"
-        assert not thread.is_alive(), "the interruption waits for what it interrupts"
+        thread.join(30)
+        assert not thread.is_alive()
 
     def check(self) -> None:
         """All work is done, leftovers are collected, and every invariant holds."""

@@ -1,11 +1,9 @@
 """The whole way of a request, many at once: HTTP, two schedulers, two volume workers, the fake backend. At the end counters equal sums."""
 
-import contextlib
 import dataclasses
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,64 +13,14 @@ import sqlalchemy as sa
 from breezeblock.api.routes import ROUTES
 from breezeblock.drivers.fake.store import Action, Phase, Rule
 from breezeblock.resources.volumes.table import volumes
-from breezeblock.store.tables.protocol import jobs, pools, quotas
-from breezeblock.worker.loop import Loop, Worker
+from breezeblock.store.tables.protocol import pools, quotas
 from tests.checkers.quotas import differences
 from tests.support.api import Client, application
-from tests.support.world import SLOTS, World
+from tests.support.working import working
+from tests.support.world import World
 
 CLIENTS, STEPS = 8, 65
 FINAL = {"available", "error", "error_extending", "error_deleting"}
-
-
-class Hints:
-    """Wakes every loop that waits, whenever any queue may have work."""
-
-    def __init__(self) -> None:
-        self._news = threading.Condition()
-        self._count = 0
-
-    def wake(self, queues: frozenset[str]) -> None:
-        with self._news:
-            self._count += 1
-            self._news.notify_all()
-
-    def wait(self, seconds: float) -> None:
-        with self._news:
-            self._news.wait(min(seconds, 0.1))
-
-
-@contextlib.contextmanager
-def working(world: World) -> Iterator[None]:
-    """Two loops for the scheduler's queue and two for the backend's, in threads, for as long as the block lasts."""
-    hints, lost = Hints(), list[Any]()
-    world.store.waker = hints.wake
-    workers: list[Worker] = [world.scheduler, world.worker(("scheduler",)), world.volume, world.worker((world.backend.queue,))]
-    loops = [Loop(worker, SLOTS, hints.wait, lost.append, lost.append) for worker in workers]
-    threads = [threading.Thread(target=loop.run) for loop in loops]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-        idle(world)
-    finally:
-        for loop in loops:
-            assert loop.stop(20)
-        hints.wake(frozenset())
-        for thread in threads:
-            thread.join(20)
-    assert lost == [], "no lease was lost, and no job became a suspect"
-
-
-def idle(world: World) -> None:
-    """Wait until no job is left, at most half a minute."""
-    unfinished = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state.in_(("queued", "claimed")))
-    done = threading.Event()
-    for _ in range(600):
-        if world.store.read("unfinished", lambda tx: tx.execute(unfinished).scalar_one()) == 0:
-            return
-        done.wait(0.05)
-    raise AssertionError("jobs are left")
 
 
 class Crowd:
