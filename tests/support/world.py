@@ -108,24 +108,29 @@ class World:
         params: Mapping[str, Any] | None = None, ids: Mapping[str, str] | None = None, wait: bool = True, **path: str,
     ) -> Any:  # fmt: skip
         """Perform a request of ``verb``: its answer's body, after the job of a synchronous one was run (unless ``wait`` is false)."""
+        work = self.request(verb, body, caller=caller, version=version, params=params, ids=ids, **path)
+        answer, req = attempt(self.store, f"{verb.__name__.split('resources.')[1]}.request", work)
+        if isinstance(answer, Wait):
+            return self._waited(answer, req) if wait else None
+        return answer.body
+
+    def request(
+        self, verb: ModuleType, body: Any = None, *, caller: Caller = ADMIN, version: RequestVersion | None = None,
+        params: Mapping[str, Any] | None = None, ids: Mapping[str, str] | None = None, **path: str,
+    ) -> Callable[[Tx], tuple[Answer | Wait, Request]]:  # fmt: skip
+        """What the request does in its transaction; every run of it has the same new ids."""
         made = dict(ids or {})
-        req: Request | None = None
         version = version or RequestVersion.latest()
         inner = self._checked(verb, body, version)
 
-        def work(tx: Tx) -> Answer | Wait:
-            nonlocal req
+        def work(tx: Tx) -> tuple[Answer | Wait, Request]:
             req = Request(
                 caller=caller, version=version, request_id=f"req-{uuid.uuid4()}", tx=tx, clock=self.clock, settings=self.settings,
                 policy=AllowAll(), registry=self.registry, url="http://here/v3/p", body=inner, params=params or {}, _ids=made,
             )  # fmt: skip
-            answer: Answer | Wait = verb.request(req, **path)
-            return answer
+            return verb.request(req, **path), req
 
-        answer = attempt(self.store, f"{verb.__name__.split('resources.')[1]}.request", work)
-        if isinstance(answer, Wait):
-            return self._waited(answer, req) if wait else None
-        return answer.body
+        return work
 
     def _checked(self, verb: ModuleType, body: Any, version: RequestVersion) -> Any:
         declared = getattr(verb, "BODY", None)
@@ -134,9 +139,8 @@ class World:
         checker = self._checkers.setdefault(verb.__name__, Checker(declared))
         return checker.check({declared.key: body} if isinstance(declared, Body) and declared.key else body, version)[0]
 
-    def _waited(self, wait: Wait, req: Request | None) -> Any:
+    def _waited(self, wait: Wait, req: Request) -> Any:
         self.settle()
-        assert req is not None
 
         def read(tx: Tx) -> Any:
             row = tx.execute(sa.select(jobs.c.state, jobs.c.result, jobs.c.error).where(jobs.c.id == wait.job_id)).one()
