@@ -45,8 +45,6 @@ class Listing:
     sortable: Mapping[str, tuple[str, V]]
     default_key: str = "created_at"
     counted_since: V | None = V.WITH_COUNT
-    source: sa.FromClause | None = None
-    """The table with what is joined to it, each row at most once; None for the table alone. A count needs no join."""
 
     @property
     def id(self) -> sa.Column[Any]:
@@ -102,9 +100,16 @@ def fetch(
 
 
 def fetch_plain(
-    req: Request, listing: Listing, columns: Sequence[Any], visible: Sequence[sa.ColumnElement[bool]], where: Sequence[Any] = ()
+    req: Request,
+    listing: Listing,
+    columns: Sequence[Any] | sa.Select[Any],
+    visible: Sequence[sa.ColumnElement[bool]],
+    where: Sequence[Any] = (),
 ) -> Found[sa.Row[Any]]:
-    """The same rows as tuples in the order of ``columns``: for lists whose speed counts."""
+    """The same rows as tuples in the order of ``columns``: for lists whose speed counts.
+
+    ``columns`` may be a prepared SELECT of them, which may join what each row has at most once.
+    """
     page = page_of(req, listing)
     conditions = [*visible, *where]
     count = None
@@ -112,9 +117,8 @@ def fetch_plain(
         count = req.tx.execute(sa.select(sa.func.count()).select_from(listing.table).where(*conditions)).scalar_one()
     if page.limit == 0:
         return Found((), more=False, count=count)
-    statement = sa.select(*columns).where(*conditions).order_by(*ordering(page.order, req.tx.dialect)).limit(page.limit + 1)
-    if listing.source is not None:
-        statement = statement.select_from(listing.source)
+    selected = columns if isinstance(columns, sa.Select) else sa.select(*columns)
+    statement = selected.where(*conditions).order_by(*ordering(page.order, req.tx.dialect)).limit(page.limit + 1)
     if page.marker is not None:
         statement = statement.where(after(page.order, _marker(req.tx, listing, page, visible)))
     if page.offset:

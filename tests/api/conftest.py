@@ -11,7 +11,7 @@ from tests.support.story import Person, Story
 @pytest.fixture
 def story(database: str, tmp_path: Path) -> Iterator[Story]:
     """The deployment."""
-    made = Story(database, tmp_path)
+    made = Story(database, tmp_path, migrated=True)
     yield made
     made.store.dispose()
 

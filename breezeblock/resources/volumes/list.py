@@ -12,7 +12,7 @@ def request(req: Request) -> Answer:
     req.authorize("volume:get_all")
     visible, wanted, view = filters.visible(req, volumes), listing.wanted(req), View(req)
     if req.path.endswith("/detail"):
-        found = paging.fetch_plain(req, listing.LISTING, view.shape.columns, visible, wanted)
+        found = paging.fetch_plain(req, listing.LISTING, view.shape.page, visible, wanted)
         items = listing.detailed(req.tx, view, found.rows)
     else:
         found = paging.fetch_plain(req, listing.LISTING, (volumes.c.id, volumes.c.name), visible, wanted)

@@ -36,4 +36,4 @@ def request(req: Request, volume_id: str) -> Answer:
     if "metadata" in values:
         values["metadata"] = values["metadata"] or {}
     req.tx.execute(sa.update(volumes).where(volumes.c.id == volume_id).values(**values, updated_at=req.clock.utcnow()))
-    return Answer(200, {"volume": listing.one(req, volume_id)})
+    return Answer(200, {"volume": listing.one(req, volume_id, "volume:update")})
