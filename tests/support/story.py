@@ -14,6 +14,7 @@ from breezeblock.api.app import create
 from breezeblock.api.auth.none import NoAuthentication
 from breezeblock.api.policy import Policy
 from breezeblock.api.routes import ROUTES
+from breezeblock.api.rules import RULES
 from breezeblock.api.services import ApiServices
 from breezeblock.drivers.fake import Action, Rule
 from breezeblock.resources.attachments import complete as attachment_complete
@@ -103,13 +104,19 @@ class Story(World):
     def __init__(self, url: str, path: Path, **changes: Any) -> None:
         super().__init__(url, path, **changes)
         self.workers_step = True
+        self.rules: dict[str, str] = dict(RULES)
         self.app = self._app()
         self.watch = Watch(self.store, self.registry, self.driver)
 
     def _app(self) -> Any:
-        policy, listen = Policy(self.clock), lambda _queue: contextlib.nullcontext(Stepping(self))
+        policy, listen = Policy(self.clock, defaults=self.rules), lambda _queue: contextlib.nullcontext(Stepping(self))
         services = ApiServices(self.store, self.settings, self.clock, policy, NoAuthentication(), self.registry, listen)
         return create(services, ROUTES)
+
+    def allow(self, **rules: str) -> None:
+        """Start the API anew with other policy rules."""
+        self.rules |= rules
+        self.app = self._app()
 
     def configure(self, **quota: Any) -> None:
         """Start the API anew with other limits of a project."""

@@ -98,6 +98,9 @@ def request(req: Request) -> Answer:
     quotas.check_volume_size(req.tx, req.caller.project_id, size, req.settings.quota)
     kind = types.chosen(req, body.get("volume_type"), source.get("volume_type_id"))
     types.check_size(kind, size)
+    multiattach = types.multiattach(kind)
+    if multiattach:
+        req.authorize("volume:multiattach")
     zone = _zone(req, body.get("availability_zone"), source)
     volume_id, now = req.new_id("volume"), req.clock.utcnow()
     hints = _hints(body, req.beside)
@@ -122,7 +125,7 @@ def request(req: Request) -> Answer:
         "availability_zone": zone or source.get("availability_zone") or req.settings.storage_availability_zone,
         "snapshot_id": creation.snapshot_id,
         "source_volid": creation.source_volid,
-        "multiattach": types.multiattach(kind),
+        "multiattach": multiattach,
         "bootable": bool(source.get("bootable")),
         "metadata": body.get("metadata") or {},
         "image_metadata": source.get("image_metadata") or {},

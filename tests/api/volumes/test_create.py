@@ -194,3 +194,12 @@ def test_a_type_decides_about_multiattach_and_sizes(story: Story, user: Person) 
     story.store.run("type", lambda tx: tx.execute(sa.update(volume_types).values(extra_specs=specs)))
     assert user.post("/volumes", {"volume": {"size": 5}})["volume"]["multiattach"] is True
     assert "at most 5 GiB" in user.refused("POST", "/volumes", {"volume": {"size": 6}})
+
+
+@SQLITE
+def test_multiattach_needs_its_right(story: Story) -> None:
+    specs = {"multiattach": "<is> True"}
+    story.store.run("type", lambda tx: tx.execute(sa.update(volume_types).values(extra_specs=specs)))
+    story.allow(**{"volume:multiattach": "!"})
+    assert "volume:multiattach" in story.person().refused("POST", "/volumes", {"volume": {"size": 1}}, status=403)
+    assert story.all(volumes) == []
