@@ -221,13 +221,17 @@ def with_run(verb: str, run: Callable[[Work, Any], None], **changes: Any) -> Ver
     return dataclasses.replace(VERBS[verb], run=run, **changes)
 
 
-def with_registry(work: Work, verb: Verb) -> None:
-    """Let ``work`` be one of a changed verb, in a registry that knows it."""
-    resources = [
+def registry_with(verb: Verb) -> Registry:
+    """The toy's registry, with a changed verb in the place of its own."""
+    return Registry(
         dataclasses.replace(each, verbs=tuple(verb if old.name == verb.name else old for old in each.verbs))
         for each in REGISTRY.resources.values()
-    ]
-    work.verb, work.registry = verb, Registry(resources)
+    )
+
+
+def with_registry(work: Work, verb: Verb) -> None:
+    """Let ``work`` be one of a changed verb, in a registry that knows it."""
+    work.verb, work.registry = verb, registry_with(verb)
 
 
 def fence(store: Store, worker_id: str) -> None:
